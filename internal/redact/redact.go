@@ -1,0 +1,175 @@
+// Package redact keeps secrets out of everything that a person or a log may
+// read. It is the one place where text from outside (an error body, a
+// program's standard error, the message of somebody else's error) is made fit
+// to show.
+package redact
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net/url"
+	"regexp"
+	"sort"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Mark stands where a secret stood.
+const Mark = "[redacted]"
+
+// prefixLen is how many leading bytes of a long secret give it away: servers
+// like to quote the beginning of a token. Twelve is more than any common
+// prefix ("Bearer eyJ", "ya29.") and less than anybody could use.
+const prefixLen = 12
+
+// tokenLike matches what is a credential by its look, whether or not it is one
+// that was asked for: JSON Web Tokens, Google's access tokens, and whatever
+// follows an authentication scheme.
+var tokenLike = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{6,}(?:\.[A-Za-z0-9_-]*)*` +
+	`|ya29\.[A-Za-z0-9._-]+` +
+	`|(?i:\b(?:bearer|basic)[ :]+)[A-Za-z0-9._~+/=-]{8,}`)
+
+// Secrets is a set of values that must never be shown. The zero value knows
+// none and still hides whatever looks like a token.
+type Secrets struct {
+	forms []string // longest first, so that a form inside another does not cut it
+}
+
+// New returns the set of the given values, each in every form in which it
+// travels: as it is, trimmed, escaped for a URL, for JSON, and in base64.
+// Empty values are ignored.
+func New(values ...string) Secrets {
+	seen := make(map[string]bool)
+	for _, v := range values {
+		for _, form := range forms(v) {
+			if form != "" {
+				seen[form] = true
+			}
+		}
+	}
+	s := Secrets{forms: make([]string, 0, len(seen))}
+	for form := range seen {
+		s.forms = append(s.forms, form)
+	}
+	sort.Slice(s.forms, func(i, j int) bool { return len(s.forms[i]) > len(s.forms[j]) })
+	return s
+}
+
+func forms(v string) []string {
+	v = strings.TrimSpace(v)
+	if v == "" {
+		return nil
+	}
+	quoted, _ := json.Marshal(v) // a string always marshals
+	return []string{
+		v,
+		url.QueryEscape(v),
+		url.PathEscape(v),
+		string(quoted[1 : len(quoted)-1]),
+		base64.StdEncoding.EncodeToString([]byte(v)),
+		base64.RawURLEncoding.EncodeToString([]byte(v)),
+	}
+}
+
+// Text returns text as one line of at most max bytes in which no secret
+// remains: known values and their beginnings are replaced, then whatever looks
+// like a token; control characters become spaces. A cut is shown by "...".
+func (s Secrets) Text(text string, max int) string {
+	text = s.hide(text)
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	text = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, text)
+	text = strings.Join(strings.Fields(text), " ")
+	if len(text) <= max {
+		return text
+	}
+	cut := max
+	for cut > 0 && !utf8.RuneStart(text[cut]) {
+		cut--
+	}
+	return text[:cut] + "..."
+}
+
+// Bytes returns text with its secrets replaced and everything else as it was.
+func (s Secrets) Bytes(text []byte) []byte { return []byte(s.hide(string(text))) }
+
+func (s Secrets) hide(text string) string {
+	for _, form := range s.forms {
+		text = replace(text, form)
+	}
+	return tokenLike.ReplaceAllString(text, Mark)
+}
+
+// replace puts Mark in place of each occurrence of secret in text, and of each
+// long beginning of it.
+func replace(text, secret string) string {
+	probe := secret
+	if len(secret) >= 2*prefixLen {
+		probe = secret[:prefixLen]
+	}
+	var out strings.Builder
+	for {
+		i := strings.Index(text, probe)
+		if i < 0 {
+			break
+		}
+		end := i + len(probe)
+		for n := len(probe); n < len(secret) && end < len(text) && text[end] == secret[n]; n++ {
+			end++
+		}
+		out.WriteString(text[:i])
+		out.WriteString(Mark)
+		text = text[end:]
+	}
+	if out.Len() == 0 {
+		return text
+	}
+	out.WriteString(text)
+	return out.String()
+}
+
+// Error returns err if no message in its tree shows a secret. Otherwise it
+// returns an error with the message made clean that still answers errors.Is
+// for every cause, but no longer hands the causes out.
+func (s Secrets) Error(err error) error {
+	if err == nil || s.clean(err) {
+		return err
+	}
+	return &hidden{text: s.Text(err.Error(), 512), cause: err}
+}
+
+func (s Secrets) clean(err error) bool {
+	if text := err.Error(); s.hide(text) != text {
+		return false
+	}
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		if cause := e.Unwrap(); cause != nil {
+			return s.clean(cause)
+		}
+	case interface{ Unwrap() []error }:
+		for _, cause := range e.Unwrap() {
+			if cause != nil && !s.clean(cause) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// hidden keeps the identity of an error and not its text. Its cause is behind
+// a pointer in an unexported field of a type without Unwrap, and Format keeps
+// the verbs that print fields from reaching it.
+type hidden struct {
+	text  string
+	cause error
+}
+
+func (h *hidden) Error() string        { return h.text }
+func (h *hidden) Is(target error) bool { return errors.Is(h.cause, target) }

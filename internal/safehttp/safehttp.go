@@ -1,0 +1,142 @@
+// Package safehttp sends requests that carry secrets: no redirect is followed,
+// no cookie is kept, nothing goes over plain http by accident, no body is read
+// without a limit, and no error shows a URL.
+package safehttp
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// MaxBody is the largest body that is read, in bytes. Tokens are a few
+// kilobytes; what is larger is not an answer.
+const MaxBody = 1 << 20
+
+// shared is the transport of everybody who brings no client of their own: one
+// pool of connections for all sources. It is not http.DefaultTransport, which
+// any package of the program may have replaced or wrapped.
+var shared = func() http.RoundTripper {
+	t := &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		ForceAttemptHTTP2:     true,
+		MaxIdleConns:          100,
+		MaxIdleConnsPerHost:   4,
+		IdleConnTimeout:       90 * time.Second,
+		TLSHandshakeTimeout:   10 * time.Second,
+		ExpectContinueTimeout: time.Second,
+	}
+	return t
+}()
+
+// Client returns a client that uses base's Transport and Timeout, follows no
+// redirect (it returns the 3xx response) and ignores base's cookie jar. A nil
+// base, or one without a Transport, uses the transport that all sources share.
+func Client(base *http.Client) *http.Client {
+	c := &http.Client{
+		Transport: shared,
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse
+		},
+	}
+	if base != nil {
+		c.Timeout = base.Timeout
+		if base.Transport != nil {
+			c.Transport = base.Transport
+		}
+	}
+	return c
+}
+
+// Plain says to which hosts a request may go over plain http.
+type Plain int
+
+const (
+	PlainLoopback  Plain = iota // this machine only
+	PlainLinkLocal              // also link-local addresses, where clouds serve metadata
+	PlainAnywhere               // any host; the caller has been told
+)
+
+// CheckURL parses raw and checks that it can be asked for with a secret: an
+// absolute https URL (http as plain allows) with a host, without user
+// information and without a fragment. Its errors do not show the URL's user
+// information or query.
+func CheckURL(raw string, plain Plain) (*url.URL, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return nil, fmt.Errorf("not a URL: %w", Cause(err))
+	}
+	var errs []error
+	switch scheme := strings.ToLower(u.Scheme); {
+	case scheme != "https" && scheme != "http":
+		errs = append(errs, fmt.Errorf("scheme %q is not https", u.Scheme))
+	case u.Hostname() == "":
+		errs = append(errs, errors.New("no host"))
+	case scheme == "http" && !plainAllowed(u.Hostname(), plain):
+		errs = append(errs, fmt.Errorf("plain http to %s would show the token to the network: use https", u.Host))
+	}
+	if u.User != nil {
+		errs = append(errs, errors.New("a user name or password in the URL would be sent as an Authorization header"))
+	}
+	if u.Fragment != "" {
+		errs = append(errs, errors.New("a fragment is never sent: remove it"))
+	}
+	return u, errors.Join(errs...)
+}
+
+func plainAllowed(host string, plain Plain) bool {
+	if plain == PlainAnywhere || Loopback(host) {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return plain == PlainLinkLocal && err == nil && ip.Unmap().IsLinkLocalUnicast()
+}
+
+// Loopback reports whether host, a name or an address without a port, is this
+// machine by definition.
+func Loopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}
+
+// Cause returns err without the *url.Error that net/http and net/url put around
+// a cause: its message holds the whole URL, query and all.
+func Cause(err error) error {
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		return e.Err
+	}
+	return err
+}
+
+// ReadBody reads body to its end. A body over [MaxBody] is an error, as a part
+// of an answer is none.
+func ReadBody(body io.Reader) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(body, MaxBody+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > MaxBody {
+		return nil, fmt.Errorf("the body is larger than %d bytes", MaxBody)
+	}
+	return b, nil
+}
+
+// IsRedirect reports whether status asks the client to go elsewhere.
+func IsRedirect(status int) bool {
+	switch status {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther,
+		http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		return true
+	}
+	return false
+}

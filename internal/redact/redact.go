@@ -63,20 +63,54 @@ func forms(v string) []string {
 		return nil
 	}
 	quoted, _ := json.Marshal(v) // a string always marshals
-	return []string{
+	return append(lines(v),
 		v,
 		url.QueryEscape(v),
 		url.PathEscape(v),
-		string(quoted[1 : len(quoted)-1]),
+		string(quoted[1:len(quoted)-1]),
 		base64.StdEncoding.EncodeToString([]byte(v)),
 		base64.RawURLEncoding.EncodeToString([]byte(v)),
+	)
+}
+
+// lines returns the long lines of a value that has several, such as a private
+// key: a log that indents them shows them one by one.
+func lines(v string) []string {
+	if !strings.Contains(v, "\n") {
+		return nil
 	}
+	var long []string
+	for line := range strings.Lines(v) {
+		if line = strings.TrimSpace(line); len(line) >= prefixLen {
+			long = append(long, line)
+		}
+	}
+	return long
 }
 
 // Text returns text as one line of at most max bytes in which no secret
 // remains: known values and their beginnings are replaced, then whatever looks
 // like a token; control characters become spaces. A cut is shown by "...".
 func (s Secrets) Text(text string, max int) string {
+	text = s.line(text)
+	if len(text) <= max {
+		return text
+	}
+	return text[:runeStart(text, max)] + "..."
+}
+
+// Ends is Text for what is as telling at its end as at its beginning, such as
+// a program's standard error: a cut takes out the middle.
+func (s Secrets) Ends(text string, max int) string {
+	text = s.line(text)
+	if len(text) <= max {
+		return text
+	}
+	return text[:runeStart(text, max/2)] + " ... " + text[runeStart(text, len(text)-max/2):]
+}
+
+// line returns text as one line without secrets, uncut.
+func (s Secrets) line(text string) string {
 	text = s.hide(text)
 	text = strings.ToValidUTF8(text, "\uFFFD")
 	text = strings.Map(func(r rune) rune {
@@ -85,15 +119,15 @@ func (s Secrets) Text(text string, max int) string {
 		}
 		return r
 	}, text)
-	text = strings.Join(strings.Fields(text), " ")
-	if len(text) <= max {
-		return text
+	return strings.Join(strings.Fields(text), " ")
+}
+
+// runeStart returns the last beginning of a character in text up to i.
+func runeStart(text string, i int) int {
+	for i > 0 && !utf8.RuneStart(text[i]) {
+		i--
 	}
-	cut := max
-	for cut > 0 && !utf8.RuneStart(text[cut]) {
-		cut--
-	}
-	return text[:cut] + "..."
+	return i
 }
 
 // Bytes returns text with its secrets replaced and everything else as it was.

@@ -24,7 +24,7 @@ const MaxBody = 1 << 20
 // any package of the program may have replaced or wrapped.
 var shared = func() http.RoundTripper {
 	t := &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
+		Proxy:                 proxy,
 		DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		ForceAttemptHTTP2:     true,
 		MaxIdleConns:          100,
@@ -35,6 +35,16 @@ var shared = func() http.RoundTripper {
 	}
 	return t
 }()
+
+// proxy is http.ProxyFromEnvironment, but asks for metadata directly: a proxy
+// would see the headers and the token, and ask its own machine's metadata
+// server at that.
+func proxy(req *http.Request) (*url.URL, error) {
+	if req.URL.Scheme == "http" && plainAllowed(req.URL.Hostname(), PlainLinkLocal) {
+		return nil, nil
+	}
+	return http.ProxyFromEnvironment(req)
+}
 
 // Client returns a client that uses base's Transport and Timeout, follows no
 // redirect (it returns the 3xx response) and ignores base's cookie jar. A nil
@@ -60,7 +70,7 @@ type Plain int
 
 const (
 	PlainLoopback  Plain = iota // this machine only
-	PlainLinkLocal              // also link-local addresses, where clouds serve metadata
+	PlainLinkLocal              // also metadata servers: link-local addresses and the few others that clouds define
 	PlainAnywhere               // any host; the caller has been told
 )
 
@@ -71,7 +81,9 @@ const (
 func CheckURL(raw string, plain Plain) (*url.URL, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
-		return nil, fmt.Errorf("not a URL: %w", Cause(err))
+		// net/url quotes what it could not read, which in
+		// "https://user:pass/word@host" is a part of the password.
+		return nil, errors.New("not a URL: its host, port or %-escapes cannot be read")
 	}
 	var errs []error
 	switch scheme := strings.ToLower(u.Scheme); {
@@ -95,8 +107,21 @@ func plainAllowed(host string, plain Plain) bool {
 	if plain == PlainAnywhere || Loopback(host) {
 		return true
 	}
+	return plain == PlainLinkLocal && metadata(host)
+}
+
+// awsMetadata is where AWS serves metadata by IPv6: unique local addresses
+// that it keeps for itself, as it cannot use link-local ones.
+var awsMetadata = netip.MustParsePrefix("fd00:ec2::/32")
+
+// metadata reports whether host is, by definition, reached without leaving the
+// cloud's own hypervisor.
+func metadata(host string) bool {
+	if strings.EqualFold(host, "metadata.google.internal") {
+		return true
+	}
 	ip, err := netip.ParseAddr(host)
-	return plain == PlainLinkLocal && err == nil && ip.Unmap().IsLinkLocalUnicast()
+	return err == nil && (ip.Unmap().IsLinkLocalUnicast() || awsMetadata.Contains(ip))
 }
 
 // Loopback reports whether host, a name or an address without a port, is this
@@ -118,6 +143,10 @@ func Cause(err error) error {
 	return err
 }
 
+// ErrBodyTooLarge is ReadBody's error for a body over [MaxBody]. Unlike its
+// other errors it will be the same next time.
+var ErrBodyTooLarge = fmt.Errorf("the body is larger than %d bytes", MaxBody)
+
 // ReadBody reads body to its end. A body over [MaxBody] is an error, as a part
 // of an answer is none.
 func ReadBody(body io.Reader) ([]byte, error) {
@@ -126,7 +155,7 @@ func ReadBody(body io.Reader) ([]byte, error) {
 		return nil, err
 	}
 	if len(b) > MaxBody {
-		return nil, fmt.Errorf("the body is larger than %d bytes", MaxBody)
+		return nil, ErrBodyTooLarge
 	}
 	return b, nil
 }

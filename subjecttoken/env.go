@@ -1,0 +1,53 @@
+package subjecttoken
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+)
+
+// Env is a [Provider] that reads an environment variable of this process, as
+// continuous integration services set them for a job.
+type Env struct {
+	// Name is the variable's name. Required.
+	Name string
+
+	// Type is the token's type. If empty, whoever uses the token decides.
+	Type string
+
+	// JSONField says where in the variable's value, then a JSON document, the
+	// token is: the name of a top-level member, or an RFC 6901 pointer if it
+	// starts with "/". If empty, the whole value is the token.
+	JSONField string
+}
+
+var _ Provider = Env{}
+
+// SubjectToken reads the variable.
+func (e Env) SubjectToken(context.Context) (Token, error) {
+	raw, ok := os.LookupEnv(e.Name)
+	if !ok {
+		return Token{}, fail(e.source(), errors.New("not set"))
+	}
+	value, err := decode([]byte(raw), e.JSONField)
+	if err != nil {
+		return Token{}, fail(e.source(), err)
+	}
+	t, err := newToken(value, e.Type, noExpiry)
+	if err != nil {
+		return Token{}, fail(e.source(), err)
+	}
+	return t, nil
+}
+
+// Validate reports what is wrong with e. It does not read the variable.
+func (e Env) Validate() error {
+	var errs []error
+	if e.Name == "" || strings.ContainsAny(e.Name, "=\x00") {
+		errs = append(errs, errors.New("Name is not the name of an environment variable"))
+	}
+	return invalid(e.source(), append(errs, checkField(e.JSONField))...)
+}
+
+func (e Env) source() string { return "environment variable " + e.Name }

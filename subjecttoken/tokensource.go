@@ -1,0 +1,76 @@
+package subjecttoken
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/oauth2"
+
+	"github.com/go-sts/sts/internal/redact"
+)
+
+// FromTokenSource returns a [Provider] of src's access tokens, with the type
+// [TypeAccessToken]: to narrow down or to delegate what they permit.
+//
+// If src has a method TokenContext(context.Context), as this module's sources
+// have, it is called. Otherwise src.Token is, which no context can end: a
+// caller whose context is done leaves, and the call goes on alone until src
+// gives up. At most one such call is under way.
+func FromTokenSource(src oauth2.TokenSource) Provider {
+	p := &tokenSource{src: src}
+	p.flight.ask = func(context.Context) (Token, error) { return fromOAuth(src.Token()) }
+	return p
+}
+
+type tokenSource struct {
+	src    oauth2.TokenSource
+	flight flight
+}
+
+const sourceTokenSource = "token source"
+
+// SubjectToken returns the access token that the source has now.
+func (p *tokenSource) SubjectToken(ctx context.Context) (Token, error) {
+	var t Token
+	var err error
+	if src, ok := p.src.(interface {
+		TokenContext(context.Context) (*oauth2.Token, error)
+	}); ok {
+		t, err = fromOAuth(src.TokenContext(ctx))
+	} else {
+		t, err = p.flight.do(ctx)
+	}
+	if err != nil {
+		return Token{}, foreign(sourceTokenSource, err)
+	}
+	return t, nil
+}
+
+// Validate reports whether there is a source.
+func (p *tokenSource) Validate() error {
+	if p.src == nil {
+		return fail(sourceTokenSource, errors.New("the token source is nil"))
+	}
+	return nil
+}
+
+// Format prints the source's type alone: what is in it may be secret.
+func (p *tokenSource) Format(f fmt.State, _ rune) { redact.Format(f, p.describe()) }
+
+// MarshalText gives the text of Format.
+func (p *tokenSource) MarshalText() ([]byte, error) { return []byte(p.describe()), nil }
+
+func (p *tokenSource) describe() string {
+	return fmt.Sprintf("subjecttoken.FromTokenSource(%T)", p.src)
+}
+
+func fromOAuth(t *oauth2.Token, err error) (Token, error) {
+	if err != nil {
+		return Token{}, err
+	}
+	if t == nil {
+		return Token{}, errEmpty
+	}
+	return newToken(t.AccessToken, TypeAccessToken, t.Expiry)
+}

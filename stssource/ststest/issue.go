@@ -1,0 +1,162 @@
+package ststest
+
+import (
+	"cmp"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"maps"
+	"net/http"
+	"strings"
+	"time"
+)
+
+const (
+	tokenType          = "urn:ietf:params:oauth:token-type:"
+	typeAccessToken    = tokenType + "access_token"
+	typeIntermediary   = tokenType + "access_boundary_intermediary_token"
+	typeAWS            = "urn:ietf:params:aws:token-type:aws4_request"
+	grantTokenExchange = "urn:ietf:params:oauth:grant-type:token-exchange"
+)
+
+// issue answers with a new token (RFC 8693, section 2.2.1).
+func (h *Handler) issue(c *call, reply Reply) answer {
+	lifetime := cmp.Or(reply.Lifetime, h.Lifetime, time.Hour)
+	requested := cmp.Or(c.Params.Get("requested_token_type"), typeAccessToken)
+	members := map[string]any{
+		"access_token":      h.newToken(requested),
+		"issued_token_type": requested,
+		"token_type":        c.schemeOf(requested),
+	}
+	if lifetime >= 0 && (reply.Lifetime != 0 || !c.endsWithSubject()) {
+		members["expires_in"] = int64(lifetime / time.Second)
+	}
+	if scope := c.Params.Get("scope"); scope != "" && h.Mode != Google {
+		members["scope"] = scope
+	}
+	if requested == typeIntermediary {
+		members["access_boundary_session_key"] = sessionKey()
+	}
+	override(members, reply.Members)
+	token, _ := members["access_token"].(string)
+	if c.schemeOf(requested) == "Bearer" {
+		h.remember(token, h.end(c, reply, lifetime))
+	}
+	a := c.render(http.StatusOK, c.format.selected(members))
+	a.token = token
+	return a
+}
+
+// newToken makes a token that cannot be guessed, with a beginning that tells a
+// person who reads a test's output what it is and which.
+func (h *Handler) newToken(requested string) string {
+	kind := strings.TrimSuffix(strings.TrimPrefix(requested, tokenType), "_token")
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.serial++
+	return fmt.Sprintf("ststest-%s-%d-%s", kind, h.serial, rand.Text())
+}
+
+// schemeOf returns the token_type: N_A for what is not an access token.
+func (c *call) schemeOf(requested string) string {
+	if requested == typeAccessToken || c.service.Mode == Google {
+		return "Bearer"
+	}
+	return "N_A"
+}
+
+// endsWithSubject tells whether Google leaves expires_in out.
+func (c *call) endsWithSubject() bool {
+	return c.service.Mode == Google && c.Params.Get("subject_token_type") == typeAccessToken
+}
+
+// end is when a token issued now expires.
+func (h *Handler) end(c *call, reply Reply, lifetime time.Duration) time.Time {
+	if reply.Lifetime == 0 && c.endsWithSubject() {
+		if end, ok := h.lookup(c.Params.Get("subject_token")); ok {
+			return end
+		}
+	}
+	if lifetime < 0 {
+		return time.Time{}
+	}
+	return time.Now().Add(lifetime)
+}
+
+// sessionKey stands for the keyset that Google sends. It has its encoding and
+// nothing else.
+func sessionKey() string {
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // never fails
+	return base64.StdEncoding.EncodeToString(key)
+}
+
+func override(members, with map[string]any) {
+	maps.Copy(members, with)
+	maps.DeleteFunc(members, func(_ string, v any) bool { return v == nil })
+}
+
+func (h *Handler) remember(token string, end time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.issued == nil {
+		h.issued = make(map[string]time.Time)
+	}
+	h.issued[token] = end
+}
+
+func (h *Handler) lookup(token string) (end time.Time, ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	end, ok = h.issued[token]
+	return end, ok
+}
+
+// Valid tells whether h has issued accessToken and it has neither expired nor
+// been revoked. Tokens whose token_type is N_A give no access: for them it is
+// always false.
+func (h *Handler) Valid(accessToken string) bool {
+	end, ok := h.lookup(accessToken)
+	return ok && (end.IsZero() || time.Now().Before(end))
+}
+
+// Revoke makes accessToken invalid from now on, as if it had never been issued.
+func (h *Handler) Revoke(accessToken string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.issued, accessToken)
+}
+
+// Protect returns next behind a check of the access token: a request whose
+// Authorization header does not have a Bearer token (RFC 6750, section 2.1)
+// that is [Handler.Valid] gets a 401 with a challenge, which has the error
+// code invalid_token if there was a token at all.
+func (h *Handler) Protect(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		token := bearer(r.Header)
+		if token != "" && h.Valid(token) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		challenge := `Bearer realm="ststest"`
+		if token != "" {
+			challenge += `, error="invalid_token", error_description="unknown, expired or revoked"`
+		}
+		w.Header().Set("WWW-Authenticate", challenge)
+		http.Error(w, "401 unauthorized", http.StatusUnauthorized)
+	})
+}
+
+// bearer returns the token of the one Authorization header, if it is of that
+// scheme, whose name is not case-sensitive (RFC 9110, section 11.1).
+func bearer(header http.Header) string {
+	values := header.Values("Authorization")
+	if len(values) != 1 {
+		return ""
+	}
+	scheme, token, _ := strings.Cut(values[0], " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimLeft(token, " ")
+}

@@ -1,0 +1,179 @@
+package stssource
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/go-sts/sts/subjecttoken"
+)
+
+// Stage is the part of the way to a token in which an error arose.
+type Stage string
+
+const (
+	StageSubjectToken    Stage = "subject token"    // asking Config.SubjectToken
+	StageActorToken      Stage = "actor token"      // asking Config.ActorToken
+	StageClientAssertion Stage = "client assertion" // asking Config.ClientAssertion
+	StageExchange        Stage = "exchange"         // asking the token endpoint
+	StageFetch           Stage = "fetch"            // the function given to NewFromFunc
+	StageWait            Stage = "wait"             // a caller's context ended before there was a token
+	StageRequest         Stage = "request"          // authorizing a request: see Source.Client
+)
+
+// Error is the error of every failure to get a token. Its text is one line that
+// says what was being done, where, what came back and, where that is knowable,
+// what to do. Neither its text nor its fields hold a secret.
+//
+// [errors.As] finds a [*golang.org/x/oauth2.RetrieveError] in it if the token
+// endpoint refused, and [errors.Is] the cause otherwise:
+// [context.DeadlineExceeded], [io/fs.ErrNotExist], [os/exec.ErrNotFound].
+type Error struct {
+	Stage       Stage     // what was being done
+	Host        string    // the host of the token endpoint, if it was asked
+	StatusCode  int       // the HTTP status it answered with; zero if it did not
+	Code        string    // the OAuth error code (RFC 6749, section 5.2) or google.rpc.Status status
+	Description string    // the service's own words, redacted and cut
+	Temporary   bool      // whether the same request may succeed later
+	NextAttempt time.Time // callers get this error again until then; zero: the next call asks
+	Err         error     // the cause
+
+	retryAfter time.Duration // what the service asked for in Retry-After
+	stale      bool          // a new subject token may mend it
+}
+
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString("stssource: ")
+	b.WriteString(string(e.Stage))
+	if e.Host != "" {
+		b.WriteString(" with " + e.Host)
+	}
+	b.WriteString(": ")
+	b.WriteString(e.outcome())
+	if hint := e.hint(); hint != "" {
+		b.WriteString(" (" + hint + ")")
+	}
+	return b.String()
+}
+
+// outcome says what came back.
+func (e *Error) outcome() string {
+	if e.StatusCode == 0 || e.Code == "" && e.Description == "" {
+		if e.Err == nil {
+			return "failed"
+		}
+		return e.Err.Error()
+	}
+	parts := []string{fmt.Sprintf("%d", e.StatusCode)}
+	if e.Code != "" {
+		parts[0] += " " + e.Code
+	}
+	if e.Description != "" {
+		parts = append(parts, e.Description)
+	}
+	return strings.Join(parts, ": ")
+}
+
+// hints says what to look at, by the code of the refusal. They are suggestions:
+// services use the codes of RFC 6749 and RFC 8693 loosely.
+var hints = map[string]string{
+	"invalid_client":         "check ClientID, ClientSecret and AuthStyle",
+	"unauthorized_client":    "the client may not use token exchange: enable it at the service",
+	"invalid_grant":          "the service does not accept the subject token: check its issuer, audience and age",
+	"invalid_target":         "check Audiences and Resources: the service does not know them, or they are disabled",
+	"invalid_scope":          "check Scopes",
+	"access_denied":          "the service does not accept the subject token, or forbids this exchange",
+	"unsupported_grant_type": "the service does not offer token exchange at this TokenURL",
+	"unsupported_token_type": "check SubjectTokenType and RequestedTokenType",
+	"invalid_request":        "check the subject token and the parameters",
+}
+
+func (e *Error) hint() string {
+	if e.Stage != StageExchange || e.StatusCode == 0 {
+		return ""
+	}
+	if hint := hints[e.Code]; hint != "" {
+		return hint
+	}
+	switch e.StatusCode {
+	case http.StatusNotFound, http.StatusMethodNotAllowed:
+		return "check the path of TokenURL"
+	case http.StatusUnauthorized:
+		return "check the client credentials and the subject token"
+	}
+	return ""
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// withNext returns a copy of e that says when the next attempt may be made.
+func (e *Error) withNext(next time.Time) *Error {
+	c := *e
+	c.NextAttempt = next.Round(0)
+	return &c
+}
+
+// mendable reports whether e may end by itself as soon as a subject token is
+// written or rotated.
+func (e *Error) mendable() bool { return e.stale || e.Stage == StageSubjectToken }
+
+// asError returns err as an *Error, which it is unless it comes from a function
+// given to NewFromFunc or from the cache itself.
+func asError(err error) *Error {
+	if e, ok := err.(*Error); ok {
+		return e
+	}
+	e := &Error{Stage: StageFetch, Temporary: isTemporary(err), Err: err}
+	if inner, ok := errors.AsType[*Error](err); ok {
+		e.Temporary, e.retryAfter, e.stale = inner.Temporary, inner.retryAfter, inner.stale
+	}
+	return e
+}
+
+// isTemporary reports whether err, which is no answer of a token endpoint, may
+// pass by itself.
+func isTemporary(err error) bool {
+	if err, ok := errors.AsType[*subjecttoken.Error](err); ok {
+		return err.Temporary
+	}
+	if err, ok := errors.AsType[*oauth2.RetrieveError](err); ok && err.Response != nil {
+		return isTemporaryStatus(err.Response.StatusCode)
+	}
+	if errors.Is(err, context.Canceled) || isUntrusted(err) {
+		return false
+	}
+	_, network := errors.AsType[net.Error](err)
+	return network || errors.Is(err, context.DeadlineExceeded)
+}
+
+// isUntrusted reports whether err says that the other end is not who it should
+// be, which asking again does not change.
+func isUntrusted(err error) bool {
+	_, verification := errors.AsType[*tls.CertificateVerificationError](err)
+	_, authority := errors.AsType[x509.UnknownAuthorityError](err)
+	_, host := errors.AsType[x509.HostnameError](err)
+	_, invalid := errors.AsType[x509.CertificateInvalidError](err)
+	return verification || authority || host || invalid
+}
+
+// isTemporaryStatus reports whether a request that was answered with status may
+// be made again as it is.
+func isTemporaryStatus(status int) bool {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusTooManyRequests,
+		http.StatusInternalServerError, http.StatusBadGateway,
+		http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,363 @@
+package stssource
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/go-sts/sts/internal/redact"
+	"github.com/go-sts/sts/internal/safehttp"
+	"github.com/go-sts/sts/subjecttoken"
+)
+
+const (
+	grantType           = "urn:ietf:params:oauth:grant-type:token-exchange"
+	clientAssertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+	// requestTimeout bounds one token request. An exchange is quick; a request
+	// that takes longer has met a dead connection or a server in trouble, and
+	// the deadline of the whole exchange leaves time for another.
+	requestTimeout = 15 * time.Second
+
+	// subjectSkew is how much of its life a subject token must have left to be
+	// worth sending.
+	subjectSkew = time.Second
+)
+
+// exchanger makes token exchanges as its config says. It has no state.
+type exchanger struct {
+	config Config
+	url    string // with the query
+	host   string
+	client *http.Client
+}
+
+// tokens are the credentials of one exchange.
+type tokens struct {
+	subject, actor, assertion subjecttoken.Token
+}
+
+func newExchanger(c Config) *exchanger {
+	u, _ := url.Parse(c.TokenURL) // checked
+	if len(c.Query) > 0 {
+		if u.RawQuery != "" {
+			u.RawQuery += "&"
+		}
+		u.RawQuery += c.Query.Encode()
+	}
+	return &exchanger{config: c, url: u.String(), host: u.Host, client: tokenClient(c.HTTPClient)}
+}
+
+// tokenClient returns a client for token requests that uses base's transport,
+// but for those layers of it that would authorize the request.
+func tokenClient(base *http.Client) *http.Client {
+	client := safehttp.Client(base)
+	for {
+		switch t := client.Transport.(type) {
+		case *oauth2.Transport:
+			client.Transport = t.Base
+		case *Transport:
+			client.Transport = t.Base
+		default:
+			return client
+		}
+		if client.Transport == nil {
+			return safehttp.Client(&http.Client{Timeout: client.Timeout})
+		}
+	}
+}
+
+// exchange turns a subject token into an access token. If the service refuses
+// in a way that may mean that the subject token has just been replaced, it is
+// read once more, and sent if it is another.
+func (x *exchanger) exchange(ctx context.Context) (*oauth2.Token, error) {
+	t, err := x.gather(ctx)
+	if err != nil {
+		return nil, err
+	}
+	token, err := x.request(ctx, t)
+	if err == nil || !asError(err).stale {
+		return token, err
+	}
+	again, gatherErr := x.gather(ctx)
+	if gatherErr != nil || again.subject.Value == t.subject.Value {
+		return nil, err
+	}
+	return x.request(ctx, again)
+}
+
+// gather asks the providers.
+func (x *exchanger) gather(ctx context.Context) (t tokens, err error) {
+	c := &x.config
+	t.subject, err = ask(ctx, StageSubjectToken, c.SubjectToken, c.SubjectTokenType)
+	if err == nil && c.ActorToken != nil {
+		t.actor, err = ask(ctx, StageActorToken, c.ActorToken, c.ActorTokenType)
+	}
+	if err == nil && c.ClientAssertion != nil {
+		t.assertion, err = ask(ctx, StageClientAssertion, c.ClientAssertion, "")
+	}
+	return t, err
+}
+
+// ask gets a token from p and refuses what no service would accept.
+func ask(ctx context.Context, stage Stage, p subjecttoken.Provider, defaultType string) (subjecttoken.Token, error) {
+	t, err := p.SubjectToken(ctx)
+	if err != nil {
+		return t, &Error{Stage: stage, Temporary: isTemporary(err), Err: redact.New(t.Value).Error(err)}
+	}
+	if t.Value == "" {
+		return t, &Error{Stage: stage, Err: fmt.Errorf("%T returned an empty or missing token and no error", p)}
+	}
+	if t.Type == "" {
+		t.Type = defaultType
+	}
+	if t.Type == "" {
+		t.Type = subjecttoken.TypeJWT
+	}
+	if t.Expiry.IsZero() {
+		t.Expiry = jwtExpiry(t.Value)
+	}
+	if left := time.Until(t.Expiry); !t.Expiry.IsZero() && left < subjectSkew {
+		return t, &Error{Stage: stage, Err: fmt.Errorf("%s: the token %s: renew it at its source, or check this machine's clock",
+			describe(p), ended(left))}
+	}
+	return t, nil
+}
+
+func ended(left time.Duration) string {
+	if left > 0 {
+		return fmt.Sprintf("expires in %v", left.Round(time.Millisecond))
+	}
+	return fmt.Sprintf("expired %v ago", -left.Round(time.Second))
+}
+
+// describe names a provider for a message.
+func describe(p subjecttoken.Provider) string {
+	if s, ok := p.(fmt.Stringer); ok {
+		return s.String()
+	}
+	return fmt.Sprintf("%T", p)
+}
+
+// request sends one token request and reads the answer.
+func (x *exchanger) request(ctx context.Context, t tokens) (*oauth2.Token, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	secrets := x.secrets(t)
+	req, err := x.newRequest(ctx, t)
+	if err != nil {
+		return nil, x.failed(secrets, err)
+	}
+	sent := time.Now()
+	resp, err := x.client.Do(req)
+	if err != nil {
+		return nil, x.failed(secrets, err)
+	}
+	defer resp.Body.Close()
+	if safehttp.IsRedirect(resp.StatusCode) {
+		return nil, x.redirected(resp)
+	}
+	body, err := safehttp.ReadBody(resp.Body)
+	if err != nil {
+		e := x.failed(secrets, fmt.Errorf("reading the answer: %w", err))
+		e.StatusCode = resp.StatusCode
+		return nil, e
+	}
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		return nil, x.refused(secrets, resp, body)
+	}
+	token, err := decodeToken(body, x.config.requestedType(), sent)
+	if code, _, _ := decodeRefusal(body); err != nil && code != "" {
+		return nil, x.refused(secrets, resp, body) // some services refuse with 200
+	}
+	if err != nil {
+		return nil, &Error{Stage: StageExchange, Host: x.host, StatusCode: resp.StatusCode, Err: secrets.Error(err)}
+	}
+	if token.Expiry.IsZero() {
+		token.Expiry = inheritedExpiry(token, t.subject)
+	}
+	return token, nil
+}
+
+// inheritedExpiry returns when a token ends of which the answer does not say
+// so: with the subject token, as Google's do, or as it says itself if that is
+// earlier.
+func inheritedExpiry(token *oauth2.Token, subject subjecttoken.Token) time.Time {
+	own := jwtExpiry(token.AccessToken)
+	if subject.Expiry.IsZero() || !own.IsZero() && own.Before(subject.Expiry) {
+		return own
+	}
+	return subject.Expiry
+}
+
+// secrets returns everything in a request with t that must not be shown.
+func (x *exchanger) secrets(t tokens) redact.Secrets {
+	c := &x.config
+	values := []string{t.subject.Value, t.actor.Value, t.assertion.Value, c.ClientSecret}
+	if c.ClientSecret != "" {
+		values = append(values, c.basicCredentials())
+	}
+	u, _ := url.Parse(x.url)
+	for _, name := range secretQuery {
+		values = append(values, u.Query()[name]...)
+	}
+	for _, header := range c.Header {
+		values = append(values, header...)
+	}
+	return redact.New(values...)
+}
+
+// failed describes an exchange without an answer.
+func (x *exchanger) failed(secrets redact.Secrets, err error) *Error {
+	err = safehttp.Cause(err)
+	return &Error{
+		Stage:     StageExchange,
+		Host:      x.host,
+		Temporary: !errors.Is(err, safehttp.ErrBodyTooLarge) && !isUntrusted(err),
+		Err:       secrets.Error(err),
+	}
+}
+
+// redirected describes a redirect. It is refused: a 307 or 308 would post the
+// subject token to another place, and after the others nothing would come back.
+func (x *exchanger) redirected(resp *http.Response) *Error {
+	to := "nowhere"
+	if u, err := resp.Location(); err == nil {
+		to = u.Host
+	}
+	return &Error{
+		Stage:      StageExchange,
+		Host:       x.host,
+		StatusCode: resp.StatusCode,
+		Err:        fmt.Errorf("%d: a redirect to %s was refused: set TokenURL to the final address", resp.StatusCode, to),
+	}
+}
+
+func (x *exchanger) newRequest(ctx context.Context, t tokens) (*http.Request, error) {
+	c := &x.config
+	params := c.params(t)
+	basic := c.authenticate(params, t.assertion)
+	body, contentType := []byte(params.Encode()), "application/x-www-form-urlencoded"
+	if c.Encoding == JSON {
+		body, contentType = encodeJSON(params), "application/json"
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, x.url, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	for name, values := range c.Header {
+		for _, v := range values {
+			req.Header.Add(name, v)
+		}
+	}
+	req.Header.Set("Content-Type", contentType)
+	req.Header.Set("Accept", "application/json")
+	if basic != "" {
+		req.Header.Set("Authorization", "Basic "+basic)
+	}
+	return req, nil
+}
+
+func (c *Config) requestedType() string {
+	if c.RequestedTokenType == "" {
+		return subjecttoken.TypeAccessToken
+	}
+	return c.RequestedTokenType
+}
+
+// params returns the parameters of RFC 8693, section 2.1, without those that
+// have no value.
+func (c *Config) params(t tokens) url.Values {
+	p := make(url.Values, 10)
+	for name, values := range c.EndpointParams {
+		for _, v := range values {
+			if v != "" {
+				p.Add(name, v)
+			}
+		}
+	}
+	p.Set("grant_type", grantType)
+	p.Set("requested_token_type", c.requestedType())
+	p.Set("subject_token", t.subject.Value)
+	p.Set("subject_token_type", t.subject.Type)
+	if c.ActorToken != nil {
+		p.Set("actor_token", t.actor.Value)
+		p.Set("actor_token_type", t.actor.Type)
+	}
+	if len(c.Audiences) > 0 {
+		p["audience"] = c.Audiences
+	}
+	if len(c.Resources) > 0 {
+		p["resource"] = c.Resources
+	}
+	if len(c.Scopes) > 0 {
+		p.Set("scope", strings.Join(c.Scopes, " "))
+	}
+	return p
+}
+
+// authenticate adds this client's authentication to params, or returns the
+// credentials for an Authorization header: one of the two, never both.
+func (c *Config) authenticate(params url.Values, assertion subjecttoken.Token) (basic string) {
+	if c.ClientAssertion != nil {
+		params.Set("client_assertion_type", clientAssertionType)
+		params.Set("client_assertion", assertion.Value)
+	}
+	switch {
+	case c.ClientID == "":
+	case c.ClientAssertion != nil, c.AuthStyle == oauth2.AuthStyleInParams, c.ClientSecret == "" && c.AuthStyle == 0:
+		params.Set("client_id", c.ClientID)
+		if c.ClientSecret != "" {
+			params.Set("client_secret", c.ClientSecret)
+		}
+	default:
+		return c.basicCredentials()
+	}
+	return ""
+}
+
+// basicCredentials returns what follows "Basic " (RFC 6749, section 2.3.1).
+func (c *Config) basicCredentials() string {
+	id, secret := c.ClientID, c.ClientSecret
+	if !c.RawBasicAuth {
+		id, secret = url.QueryEscape(id), url.QueryEscape(secret)
+	}
+	return base64.StdEncoding.EncodeToString([]byte(id + ":" + secret))
+}
+
+// encodeJSON writes params as one object of strings.
+func encodeJSON(params url.Values) []byte {
+	members := make(map[string]string, len(params))
+	for name, values := range params {
+		members[lowerCamel(name)] = values[0] // no more: see checkEncoding
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	// Escaped for HTML, each < > & of options would count six times against
+	// the service's limit.
+	e.SetEscapeHTML(false)
+	_ = e.Encode(members) // strings always encode
+	return bytes.TrimRight(b.Bytes(), "\n")
+}
+
+// lowerCamel turns subject_token_type into subjectTokenType.
+func lowerCamel(name string) string {
+	head, tail, ok := strings.Cut(name, "_")
+	for ok {
+		var part string
+		part, tail, ok = strings.Cut(tail, "_")
+		if part != "" {
+			head += strings.ToUpper(part[:1]) + part[1:]
+		}
+	}
+	return head
+}

@@ -1,0 +1,155 @@
+package stssource
+
+import (
+	"errors"
+	"log/slog"
+	"math"
+	"time"
+)
+
+// Refresh says when a [Source] renews its token, how patiently, and who is
+// told. The zero value is good for services; most callers leave it alone.
+type Refresh struct {
+	// Before is how long before its end a token is renewed in the background.
+	// If zero, a token is renewed when a quarter of its life is left, at most
+	// 5 minutes, less up to a fifth of that at random, so that a fleet does not
+	// renew at once. If set, it is kept to exactly. It is never more than half
+	// of a token's life.
+	Before time.Duration
+
+	// Timeout bounds one exchange for callers who have no token to go on with:
+	// asking for the subject token, every attempt and the pauses between them.
+	// If zero, 1 minute.
+	Timeout time.Duration
+
+	// DefaultLifetime is how long a token is taken to live if neither the
+	// answer nor a token says so. If zero, such a token is kept for ever:
+	// unknown is not never, so set it where the service has a known lifetime
+	// that it does not send.
+	DefaultLifetime time.Duration
+
+	// Observe, if not nil, is called after each attempt to get a token. It
+	// never sees one. Calls do not overlap; a call that blocks delays later
+	// refreshes, not callers.
+	Observe func(Attempt)
+
+	// Logger, if not nil, is told of each attempt: successes at level Debug,
+	// failures at Warn. No token, secret or URL query is ever logged.
+	Logger *slog.Logger
+}
+
+const (
+	defaultTimeout = time.Minute
+
+	// maxMargin is enough for the retries of a long outage; a larger part of a
+	// long-lived token would only cost exchanges.
+	maxMargin = 5 * time.Minute
+
+	// jitterPart is the part of the margin that is given up at random. Less
+	// margin, not more: Refresh.Before and the 5 minutes stay upper bounds.
+	jitterPart = 0.2
+
+	// maxTries bounds the attempts made while callers wait. Some services
+	// answer a lasting mistake with 500; it must not be retried for a minute.
+	maxTries = 4
+
+	// minPatience is what a healthy exchange needs at the most, as a rule.
+	minPatience = 250 * time.Millisecond
+
+	// firstPause is the pause after a first failure; each further one doubles
+	// it. Three pauses, each at least half of its nominal value, bridge an
+	// outage of 1.4 seconds at the least.
+	firstPause = 400 * time.Millisecond
+	maxPause   = 30 * time.Second
+
+	// firstHold is how long callers get a failed exchange's error at once
+	// instead of another exchange; each further failure doubles it.
+	firstHold = 500 * time.Millisecond
+	maxHold   = 30 * time.Second
+
+	// maxMendableHold is the bound for failures that end when a subject token
+	// is rotated: nobody should wait half a minute longer than that.
+	maxMendableHold = 5 * time.Second
+
+	// forever is the age that no token reaches.
+	forever = time.Duration(math.MaxInt64)
+)
+
+func (r Refresh) check() error {
+	var errs []error
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"Refresh.Before", r.Before},
+		{"Refresh.Timeout", r.Timeout},
+		{"Refresh.DefaultLifetime", r.DefaultLifetime},
+	} {
+		if d.value < 0 {
+			errs = append(errs, errors.New(d.name+" is negative"))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (r Refresh) timeout() time.Duration {
+	if r.Timeout > 0 {
+		return r.Timeout
+	}
+	return defaultTimeout
+}
+
+// dueAt returns the age at which a token that lives for life is to be renewed.
+// random is in [0, 1).
+func (r Refresh) dueAt(life time.Duration, random float64) time.Duration {
+	if life == forever {
+		return forever
+	}
+	if r.Before > 0 {
+		return life - min(r.Before, life/2)
+	}
+	margin := min(life/4, maxMargin)
+	return life - margin + time.Duration(random*jitterPart*float64(margin))
+}
+
+// patience returns how long an attempt may take while a token with left of its
+// life is still served. Half of what is left, so that another attempt can be
+// made, but no less than twice what the last success took, nor than minPatience:
+// to give up a healthy exchange because little is left would turn slowness into
+// an outage.
+func patience(left, took, timeout time.Duration) time.Duration {
+	return min(max(left/2, 2*took, minPatience), timeout)
+}
+
+// doubled returns first doubled n-1 times, at most limit, with the upper half
+// of it at random. The lower half is kept, where full jitter would not: four
+// attempts within a few milliseconds would survive no outage at all.
+func doubled(first, limit time.Duration, n int, random float64) time.Duration {
+	d := limit
+	if shift := n - 1; shift < 32 && first<<shift < limit {
+		d = first << shift
+	}
+	return d/2 + time.Duration(random*float64(d)/2)
+}
+
+// pause returns how long to wait after the nth failure in a row before the next
+// attempt, where the service asked for after.
+func pause(n int, after time.Duration, random float64) time.Duration {
+	return max(doubled(firstPause, maxPause, n, random), after)
+}
+
+// pauseAhead is pause while a token with left of its life is still served: at
+// most half of that, whatever the service asked for, so that the source tries
+// again before callers have to wait.
+func pauseAhead(n int, after, left time.Duration, random float64) time.Duration {
+	return min(pause(n, after, random), max(left/2, firstPause))
+}
+
+// hold returns for how long the error of the nth failed exchange in a row is
+// handed to callers before the service is asked again.
+func hold(n int, after time.Duration, mendable bool, random float64) time.Duration {
+	if mendable {
+		return doubled(firstHold, maxMendableHold, n, random)
+	}
+	return max(doubled(firstHold, maxHold, n, random), min(after, maxHold))
+}

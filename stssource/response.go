@@ -1,0 +1,245 @@
+package stssource
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/go-sts/sts/internal/jwt"
+	"github.com/go-sts/sts/internal/redact"
+	"github.com/go-sts/sts/subjecttoken"
+)
+
+// maxDescription is how much of a service's own words an error shows, in bytes.
+const maxDescription = 512
+
+func jwtExpiry(token string) time.Time { return jwt.Expiry(token) }
+
+// decodeToken reads a successful answer (RFC 8693, section 2.2.1) to a request
+// that was sent at the given instant.
+func decodeToken(body []byte, requested string, sent time.Time) (*oauth2.Token, error) {
+	members, err := decodeObject(body)
+	if err != nil {
+		return nil, err
+	}
+	token := new(oauth2.Token)
+	for name, field := range map[string]*string{
+		"access_token":  &token.AccessToken,
+		"token_type":    &token.TokenType,
+		"refresh_token": &token.RefreshToken,
+	} {
+		if *field, err = stringMember(members, name); err != nil {
+			return nil, err
+		}
+	}
+	if token.AccessToken == "" {
+		return nil, errors.New("the answer has no access_token")
+	}
+	if token.TokenType, err = checkTokenType(token.TokenType, requested); err != nil {
+		return nil, err
+	}
+	seconds, known, err := expiresIn(members["expires_in"])
+	if err != nil {
+		return nil, err
+	}
+	if known {
+		token.ExpiresIn = int64(seconds)
+		token.Expiry = sent.Add(time.Duration(seconds * float64(time.Second)))
+	}
+	return token.WithExtra(extra(members)), nil
+}
+
+// decodeObject reads a JSON object. Its errors do not quote the body, which may
+// hold a token.
+func decodeObject(body []byte) (map[string]json.RawMessage, error) {
+	body = bytes.TrimPrefix(bytes.TrimSpace(body), []byte("\xef\xbb\xbf"))
+	if len(body) == 0 {
+		return nil, errors.New("the answer is empty, without an access_token")
+	}
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(body, &members); err != nil || members == nil {
+		return nil, errors.New("the answer is not a JSON object with an access_token: check the path of TokenURL")
+	}
+	return members, nil
+}
+
+func stringMember(members map[string]json.RawMessage, name string) (string, error) {
+	raw, ok := members[name]
+	if !ok {
+		return "", nil
+	}
+	var s string
+	if json.Unmarshal(raw, &s) != nil {
+		return "", fmt.Errorf("%s in the answer is not a string", name)
+	}
+	return s, nil
+}
+
+// checkTokenType returns the token type to keep. Only a Bearer token can be
+// used by whoever has no more than the token; N_A is for tokens that are not
+// access tokens, and right only if one was asked for.
+func checkTokenType(tokenType, requested string) (string, error) {
+	switch {
+	case isBearer(tokenType):
+		return "Bearer", nil
+	case strings.EqualFold(tokenType, "N_A") && requested != subjecttoken.TypeAccessToken:
+		return "N_A", nil
+	case strings.EqualFold(tokenType, "N_A"):
+		return "", errors.New("the token_type of the answer is N_A: it is not an access token, which is what was asked for")
+	}
+	return "", fmt.Errorf("the token_type of the answer is %.40q, and only Bearer can be used", tokenType)
+}
+
+// maxLifetime is the most that expires_in is taken to say: a hundred years,
+// short of what a Duration can hold.
+const maxLifetime = 100 * 365 * 24 * 3600
+
+// expiresIn reads a number of seconds, which services send as a number, as a
+// string and as a float. An absent one is not known.
+func expiresIn(raw json.RawMessage) (seconds float64, known bool, err error) {
+	text := string(raw)
+	if text == "" || text == "null" {
+		return 0, false, nil
+	}
+	if text[0] == '"' {
+		if json.Unmarshal(raw, &text) != nil {
+			return 0, false, errors.New("expires_in in the answer is not a number")
+		}
+		text = strings.TrimSpace(text)
+	}
+	seconds, err = strconv.ParseFloat(text, 64)
+	// A range error is a number too large to hold; Inf and NaN without one were
+	// spelled out, and are no numbers in JSON.
+	if tooLarge := errors.Is(err, strconv.ErrRange); !tooLarge && (err != nil || math.IsInf(seconds, 0) || math.IsNaN(seconds)) {
+		return 0, false, errors.New("expires_in in the answer is not a number")
+	}
+	if seconds <= 0 {
+		return 0, false, errors.New("expires_in in the answer is not positive: the token has ended already")
+	}
+	return min(seconds, maxLifetime), true, nil
+}
+
+// extra returns the members that an oauth2.Token has no field for.
+func extra(members map[string]json.RawMessage) map[string]any {
+	m := make(map[string]any, len(members))
+	for name, raw := range members {
+		switch name {
+		case "access_token", "refresh_token", "token_type":
+			continue
+		}
+		var v any
+		if json.Unmarshal(raw, &v) == nil {
+			m[name] = v
+		}
+	}
+	return m
+}
+
+// refused describes a refusal. The body is read as RFC 6749, section 5.2 has
+// it, or as a google.rpc.Status, or as text.
+func (x *exchanger) refused(secrets redact.Secrets, resp *http.Response, body []byte) *Error {
+	r := &oauth2.RetrieveError{Response: bareResponse(secrets, resp), Body: secrets.Bytes(body)}
+	e := &Error{
+		Stage:      StageExchange,
+		Host:       x.host,
+		StatusCode: resp.StatusCode,
+		Temporary:  isTemporaryStatus(resp.StatusCode),
+		retryAfter: retryAfter(resp.Header.Get("Retry-After"), time.Now()),
+		Err:        r,
+	}
+	code, description, uri := decodeRefusal(body)
+	if code == "" && description == "" {
+		description = bodyText(resp.Header.Get("Content-Type"), body)
+	}
+	r.ErrorCode = secrets.Text(code, 64)
+	r.ErrorDescription = secrets.Text(description, maxDescription)
+	r.ErrorURI = secrets.Text(uri, maxDescription)
+	e.Code, e.Description = r.ErrorCode, r.ErrorDescription
+	e.stale = isStale(e.Code)
+	if e.Code == "" && e.Description == "" {
+		e.Description = "no reason given"
+	}
+	return e
+}
+
+// isStale reports whether a refusal with this code may be one of a subject
+// token that was replaced in the meantime. No single code means it.
+func isStale(code string) bool {
+	return code == "invalid_grant" || code == "invalid_request" || code == "access_denied"
+}
+
+// decodeRefusal returns what a body says of an error; nothing if it is neither
+// form of JSON.
+func decodeRefusal(body []byte) (code, description, uri string) {
+	var flat struct {
+		Error       json.RawMessage `json:"error"`
+		Description any             `json:"error_description"`
+		URI         any             `json:"error_uri"`
+	}
+	if json.Unmarshal(body, &flat) != nil {
+		return "", "", ""
+	}
+	if json.Unmarshal(flat.Error, &code) == nil {
+		description, _ = flat.Description.(string)
+		uri, _ = flat.URI.(string)
+		return code, description, uri
+	}
+	var status struct {
+		Status  string `json:"status"`
+		Message string `json:"message"`
+	}
+	_ = json.Unmarshal(flat.Error, &status) // what fits is kept
+	return status.Status, status.Message, ""
+}
+
+// bodyText returns a body that is not JSON, if a person can read it.
+func bodyText(contentType string, body []byte) string {
+	if strings.Contains(contentType, "html") || bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) {
+		return "an HTML page: something other than the token endpoint answered"
+	}
+	if bytes.IndexByte(body, 0) >= 0 {
+		return "a binary body"
+	}
+	return string(body)
+}
+
+// bareResponse returns resp with nothing of the request in it, and only those
+// header fields that say what to do next.
+func bareResponse(secrets redact.Secrets, resp *http.Response) *http.Response {
+	bare := &http.Response{
+		Status:     fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode)),
+		StatusCode: resp.StatusCode,
+		Proto:      resp.Proto,
+		ProtoMajor: resp.ProtoMajor,
+		ProtoMinor: resp.ProtoMinor,
+		Header:     make(http.Header),
+		Body:       http.NoBody,
+	}
+	for _, name := range []string{"Content-Type", "Date", "Retry-After", "Www-Authenticate"} {
+		for _, v := range resp.Header[name] {
+			bare.Header.Add(name, secrets.Text(v, maxDescription))
+		}
+	}
+	return bare
+}
+
+// retryAfter reads a Retry-After field, in seconds or as a date (RFC 9110,
+// section 10.2.3). What it cannot read is no wish.
+func retryAfter(value string, now time.Time) time.Duration {
+	value = strings.TrimSpace(value)
+	if seconds, err := strconv.ParseUint(value, 10, 32); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	if date, err := http.ParseTime(value); err == nil {
+		return max(date.Sub(now), 0)
+	}
+	return 0
+}

@@ -76,9 +76,12 @@ const (
 
 // Handler is a token service. The zero value is ready for use: RFC 8693,
 // tokens that live for an hour, any subject token accepted, no client
-// authentication. Set the fields before the first request; the methods may be
-// called at any time and from several goroutines. A Handler must not be copied
-// after its first use.
+// authentication. It does not look into a subject token, which need not be what
+// its type says: that is for Accept.
+//
+// Set the fields before the first request; the methods may be called at any
+// time and from several goroutines. A Handler must not be copied after its
+// first use.
 type Handler struct {
 	// Mode selects the rules. The zero value is RFC8693.
 	Mode Mode
@@ -86,7 +89,7 @@ type Handler struct {
 	// Path is the path of the token endpoint; any other path is 404. If empty,
 	// every path is the token endpoint, and in Google mode /v1/token and
 	// /v1beta/token are. In Google mode the rules of v1beta apply to a path
-	// with that element, those of v1 to any other.
+	// that has /v1beta/ in it, those of v1 to any other.
 	Path string
 
 	// Lifetime is how long issued tokens are valid. If zero, it is one hour; if

@@ -39,7 +39,7 @@ func (h *Handler) issue(c *call, reply Reply) answer {
 	}
 	override(members, reply.Members)
 	token, _ := members["access_token"].(string)
-	if c.schemeOf(requested) == "Bearer" {
+	if token != "" && c.schemeOf(requested) == "Bearer" {
 		h.remember(token, h.end(c, reply, lifetime))
 	}
 	a := c.render(http.StatusOK, c.format.selected(members))

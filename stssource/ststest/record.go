@@ -246,9 +246,9 @@ type waiter struct {
 	done chan struct{}
 }
 
-// Wait blocks until n requests in all have arrived, answered or not, or until
-// ctx is done, when it returns the ctx's error. It is for tests with real
-// sockets; in a synctest bubble use synctest.Wait.
+// Wait blocks until n requests in all have arrived, answered or not. If ctx is
+// done before, it returns the cause (context.Cause). It is for tests with real
+// sockets; in a synctest bubble, synctest.Wait is simpler.
 func (h *Handler) Wait(ctx context.Context, n int) error {
 	done, ok := h.wait(n)
 	if ok {

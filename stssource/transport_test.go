@@ -1,0 +1,232 @@
+package stssource_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/go-sts/sts/stssource"
+	"github.com/go-sts/sts/stssource/ststest"
+)
+
+type roundTripFunc func(*http.Request) (*http.Response, error)
+
+func (f roundTripFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func TestClientKeepsTheGivenClient(t *testing.T) {
+	jar, _ := cookiejar.New(nil)
+	policy := errors.New("no redirects here")
+	var seen *http.Request
+	base := &http.Client{
+		Timeout:       7 * time.Second,
+		Jar:           jar,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return policy },
+		Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) {
+			seen = r
+			return &http.Response{StatusCode: 200, Body: http.NoBody, Request: r}, nil
+		}),
+	}
+	before := *base
+	iss := &issuer{}
+	client := iss.source(t, stssource.Refresh{}).Client(base)
+	if client.Timeout != base.Timeout || client.Jar != base.Jar || client.CheckRedirect(nil, nil) != policy {
+		t.Errorf("the timeout, the jar or the redirect policy was lost: %+v", client)
+	}
+	req, _ := http.NewRequestWithContext(t.Context(), "GET", "https://api.example.com/", nil)
+	req.Header.Set("X-Mine", "1")
+	if _, err := client.Do(req); err != nil {
+		t.Fatal(err)
+	}
+	if got := seen.Header.Get("Authorization"); got != "Bearer token-1" {
+		t.Errorf("Authorization %q", got)
+	}
+	if diff := cmp.Diff(http.Header{"X-Mine": {"1"}}, req.Header); diff != "" {
+		t.Errorf("the caller's request was changed (-want +got):\n%s", diff)
+	}
+	if _, ok := base.Transport.(roundTripFunc); !ok || before.Timeout != base.Timeout {
+		t.Error("the base client was changed")
+	}
+	if iss.source(t, stssource.Refresh{}).Client(nil).Transport == nil {
+		t.Error("Client(nil) has no transport")
+	}
+}
+
+func TestRedirectLeavesTheTokenAtHome(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		path []string // the URLs of the chain
+		want []bool   // whether each got the token
+	}{
+		{"same host", []string{"https://a.example/1", "https://a.example/2"}, []bool{true, true}},
+		{"another path and port of it", []string{"https://a.example/1", "https://a.example:8443/2"}, []bool{true, true}},
+		{"a subdomain, as net/http has it", []string{"https://a.example/1", "https://b.a.example/2"}, []bool{true, true}},
+		{"the parent", []string{"https://b.a.example/1", "https://a.example/2"}, []bool{true, false}},
+		{"another host", []string{"https://a.example/1", "https://evil.example/2"}, []bool{true, false}},
+		{"a name that only ends alike", []string{"https://a.example/1", "https://nota.example/2"}, []bool{true, false}},
+		{"away and back", []string{"https://a.example/1", "https://evil.example/2", "https://a.example/3"}, []bool{true, false, false}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var got []bool
+			base := &http.Client{Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) {
+				got = append(got, r.Header.Get("Authorization") != "")
+				resp := &http.Response{StatusCode: 200, Body: http.NoBody, Request: r, Header: http.Header{}}
+				if n := len(got); n < len(tt.path) {
+					resp.StatusCode = 302
+					resp.Header.Set("Location", tt.path[n])
+				}
+				return resp, nil
+			})}
+			client := (&issuer{}).source(t, stssource.Refresh{}).Client(base)
+			if _, err := client.Get(tt.path[0]); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("token sent (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// closeCounter is a body that counts how often it is closed.
+type closeCounter struct {
+	io.Reader
+	closed int
+}
+
+func (c *closeCounter) Close() error { c.closed++; return nil }
+
+func TestTransportRefuses(t *testing.T) {
+	never := roundTripFunc(func(r *http.Request) (*http.Response, error) {
+		t.Errorf("a request to %s was sent", r.URL.Host)
+		return nil, errors.New("sent")
+	})
+	down, err := stssource.NewFromFunc((&issuer{fail: lasting}).fetch, stssource.Refresh{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name      string
+		transport *stssource.Transport
+		url       string
+		want      string
+	}{
+		{"the network would see the token", &stssource.Transport{Source: (&issuer{}).source(t, stssource.Refresh{}), Base: never},
+			"http://api.example.com/", "by plain http would show the token to the network: use https"},
+		{"no source", &stssource.Transport{Base: never}, "https://api.example.com/", "Transport.Source is nil"},
+		{"no token", &stssource.Transport{Source: down, Base: never}, "https://api.example.com/", "invalid_client"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			body := &closeCounter{Reader: strings.NewReader("x")}
+			req, _ := http.NewRequest("POST", tt.url, body)
+			_, err := tt.transport.RoundTrip(req)
+			if _, ok := errors.AsType[*stssource.Error](err); !ok || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want an *Error with %q", err, tt.want)
+			}
+			if body.closed != 1 {
+				t.Errorf("the body was closed %d times, want once", body.closed)
+			}
+		})
+	}
+}
+
+func TestTransportWaitsAsLongAsTheRequestsContext(t *testing.T) {
+	hang, err := stssource.NewFromFunc((&issuer{latency: time.Hour}).fetch, stssource.Refresh{Timeout: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	req, _ := http.NewRequestWithContext(ctx, "GET", "https://api.example.com/", nil)
+	if _, err := hang.Client(nil).Do(req); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want context.Canceled", err)
+	}
+}
+
+func TestCallersOwnAuthorizationIsLeftAlone(t *testing.T) {
+	var got string
+	base := &http.Client{Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) {
+		got = r.Header.Get("Authorization")
+		return &http.Response{StatusCode: 200, Body: http.NoBody, Request: r}, nil
+	})}
+	iss := &issuer{}
+	req, _ := http.NewRequest("GET", "https://api.example.com/", nil)
+	req.Header.Set("Authorization", "Basic bWluZQ==")
+	if _, err := iss.source(t, stssource.Refresh{}).Client(base).Do(req); err != nil {
+		t.Fatal(err)
+	}
+	if got != "Basic bWluZQ==" || iss.count() != 0 {
+		t.Errorf("Authorization %q after %d exchanges", got, iss.count())
+	}
+}
+
+func TestRejectedTokenIsReplacedOnce(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		challenge string
+		body      func() io.Reader
+		rejected  int // how many requests the API rejects
+		requests  int
+		exchanges int
+		status    int
+	}{
+		{"a Bearer challenge", `Bearer error="invalid_token"`, nil, 1, 2, 2, 200},
+		{"a body that can be sent again", `bearer`, func() io.Reader { return strings.NewReader("body") }, 1, 2, 2, 200},
+		{"a body that cannot", `Bearer`, func() io.Reader { return io.MultiReader(strings.NewReader("body")) }, 1, 1, 1, 401},
+		{"rejected again: the answer is the API's", `Bearer`, nil, 9, 2, 2, 401},
+		{"another scheme", `Basic realm="x"`, nil, 1, 1, 1, 401},
+		{"no challenge", "", nil, 1, 1, 1, 401},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			service := &ststest.Handler{}
+			requests := 0
+			api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				requests++
+				if body, _ := io.ReadAll(r.Body); tt.body != nil && string(body) != "body" {
+					t.Errorf("request %d has the body %q", requests, body)
+				}
+				if requests <= tt.rejected {
+					if tt.challenge != "" {
+						w.Header().Set("WWW-Authenticate", tt.challenge)
+					}
+					w.WriteHeader(http.StatusUnauthorized)
+				}
+			}))
+			defer api.Close()
+			src := newSource(t, service, nil)
+			var body io.Reader
+			if tt.body != nil {
+				body = tt.body()
+			}
+			req, _ := http.NewRequest("PUT", api.URL, body)
+			resp, err := src.Client(nil).Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if resp.StatusCode != tt.status || requests != tt.requests || len(service.Requests()) != tt.exchanges {
+				t.Errorf("status %d after %d requests and %d exchanges, want %d, %d, %d",
+					resp.StatusCode, requests, len(service.Requests()), tt.status, tt.requests, tt.exchanges)
+			}
+		})
+	}
+}
+
+func TestTransportUnderAnotherOne(t *testing.T) {
+	// A Config may be given a client that is authorized itself; its token
+	// requests are not.
+	service := &ststest.Handler{}
+	outer := (&issuer{}).source(t, stssource.Refresh{})
+	src := newSource(t, service, func(c *stssource.Config) { c.HTTPClient = outer.Client(c.HTTPClient) })
+	mustToken(t, src)
+	if r := service.Requests()[0]; r.Header.Get("Authorization") != "" || r.Problem != "" {
+		t.Errorf("Authorization %q, problem %q", r.Header.Get("Authorization"), r.Problem)
+	}
+}

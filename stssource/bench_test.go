@@ -1,0 +1,74 @@
+package stssource_test
+
+import (
+	"io"
+	"net/http"
+	"testing"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/go-sts/sts/stssource"
+)
+
+// Hits of the cache, beside what bounds them (one reading of the monotonic
+// clock) and the source that everybody has. Run with -cpu 1,2,8,64.
+
+func BenchmarkHit(b *testing.B) {
+	src := (&issuer{}).source(b, stssource.Refresh{})
+	mustToken(b, src)
+	reuse := oauth2.ReuseTokenSource(nil, src)
+	start := time.Now()
+	for _, bb := range []struct {
+		name string
+		f    func() bool
+	}{
+		{"limit=time.Since", func() bool { return time.Since(start) > 0 }},
+		{"header", func() bool { return stssource.Header(src) != "" }},
+		{"Token", func() bool { t, err := src.Token(); return err == nil && t != nil }},
+		{"oauth2.ReuseTokenSource", func() bool { t, err := reuse.Token(); return err == nil && t != nil }},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if !bb.f() {
+						b.Error("no token")
+						return
+					}
+				}
+			})
+		})
+	}
+}
+
+// stub answers every request at once.
+type stub struct{ resp *http.Response }
+
+func (s stub) RoundTrip(*http.Request) (*http.Response, error) { return s.resp, nil }
+
+func BenchmarkRoundTrip(b *testing.B) {
+	src := (&issuer{}).source(b, stssource.Refresh{})
+	mustToken(b, src)
+	base := stub{&http.Response{StatusCode: 200, Body: io.NopCloser(http.NoBody)}}
+	for _, bb := range []struct {
+		name      string
+		transport http.RoundTripper
+	}{
+		{"Transport", &stssource.Transport{Source: src, Base: base}},
+		{"oauth2.Transport", &oauth2.Transport{Source: oauth2.ReuseTokenSource(nil, src), Base: base}},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			req, _ := http.NewRequest("GET", "https://api.example.com/v1/things", nil)
+			req.Header.Set("User-Agent", "bench")
+			req.Header.Set("Accept", "application/json")
+			req.Header.Set("X-Request-Id", "1")
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := bb.transport.RoundTrip(req); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

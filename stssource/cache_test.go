@@ -405,6 +405,38 @@ func TestClocks(t *testing.T) {
 	}
 }
 
+// A caller waits because the wall clock was set forward; it is set right again
+// while the refresh fails.
+func TestFailureAfterAClockWasSetRight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var down atomic.Bool
+		iss := &issuer{latency: time.Second, fail: func() error {
+			if down.Load() {
+				return lasting()
+			}
+			return nil
+		}}
+		src := iss.source(t, stssource.Refresh{})
+		mustToken(t, src)
+		down.Store(true)
+		stssource.StepWallClock(src, 2*time.Hour)
+		time.Sleep(time.Second)
+		time.AfterFunc(time.Second/2, func() { stssource.StepWallClock(src, -2*time.Hour) })
+		if tok := mustToken(t, src); tok.AccessToken != "token-1" {
+			t.Errorf("got %s, want token-1, which is valid", tok.AccessToken)
+		}
+	})
+}
+
+// With a monotonic reading in it, an Expiry would be compared by the clock that
+// stands still while the machine sleeps.
+func TestExpiryIsOfTheWallClock(t *testing.T) {
+	tok := mustToken(t, (&issuer{}).source(t, stssource.Refresh{}))
+	if tok.Expiry != tok.Expiry.Round(0) {
+		t.Errorf("the expiry has a monotonic reading: %v", tok.Expiry)
+	}
+}
+
 func TestInvalidate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		iss := &issuer{}

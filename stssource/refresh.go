@@ -29,8 +29,8 @@ type Refresh struct {
 	DefaultLifetime time.Duration
 
 	// Observe, if not nil, is called after each attempt to get a token. It
-	// never sees one. Calls do not overlap; a call that blocks delays later
-	// refreshes, not callers.
+	// never sees one. Calls do not overlap. One that blocks delays later
+	// attempts, but nobody who waits for this one.
 	Observe func(Attempt)
 
 	// Logger, if not nil, is told of each attempt: successes at level Debug,

@@ -63,7 +63,7 @@ type issuedToken struct {
 	shift   time.Duration // by how much the wall clock was stepped since, in all
 	stepped time.Time     // when it was stepped last
 	arrived bool
-	invalid bool
+	invalid time.Time // when it was invalidated; zero if it was not
 }
 
 // left is how much of the life of k is left by the clock that says more.
@@ -202,7 +202,7 @@ func (w *world) failed() {
 func (w *world) valid() *issuedToken {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if k := w.newest; k != nil && !k.invalid && k.left() > 0 {
+	if k := w.newest; k != nil && k.invalid.IsZero() && k.left() > 0 {
 		return k
 	}
 	return nil
@@ -250,6 +250,9 @@ func (w *world) call(src *stssource.Source) {
 	}
 	if left := k.left(); left <= 0 && time.Since(k.stepped) >= lease {
 		w.t.Errorf("%s: %s was handed out %v after its end", at, tok.AccessToken, -left)
+	}
+	if !k.invalid.IsZero() && k.invalid.Before(before) {
+		w.t.Errorf("%s: %s was handed out %v after it was invalidated", at, tok.AccessToken, time.Since(k.invalid))
 	}
 }
 
@@ -300,7 +303,7 @@ func (w *world) invalidate(src *stssource.Source, k *issuedToken) {
 	defer w.mu.Unlock()
 	for name, other := range w.issued {
 		if other == k {
-			k.invalid = true
+			k.invalid = time.Now()
 			src.Invalidate(&oauth2.Token{AccessToken: name})
 		}
 	}

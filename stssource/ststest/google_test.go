@@ -203,13 +203,20 @@ func TestGoogleShapesOfAnswers(t *testing.T) {
 			}
 		})
 	}
+	t.Run("indented where the query has not been read", func(t *testing.T) {
+		m := validGoogle()
+		m.url = "https://sts.test/"
+		if a := send(t, &ststest.Handler{Mode: ststest.Google}, m); !strings.HasPrefix(a.Body, "{\n  ") {
+			t.Errorf("body %q", a.Body)
+		}
+	})
 	t.Run("a scripted status has the reason of a failure", func(t *testing.T) {
 		h, m := &ststest.Handler{Mode: ststest.Google}, validGoogle()
-		h.Script(ststest.Reply{Status: http.StatusServiceUnavailable})
+		h.Script(ststest.Reply{Status: http.StatusInternalServerError})
 		m.url += "?$.xgafv=1"
 		want := map[string]any{"error": map[string]any{
-			"code": 503.0, "message": "Service Unavailable", "status": "UNAVAILABLE",
-			"errors": []any{map[string]any{"domain": "global", "message": "Service Unavailable", "reason": "backendError"}},
+			"code": 500.0, "message": "Internal Server Error", "status": "INTERNAL",
+			"errors": []any{map[string]any{"domain": "global", "message": "Internal Server Error", "reason": "backendError"}},
 		}}
 		if diff := cmp.Diff(want, send(t, h, m).members(t)); diff != "" {
 			t.Errorf("body mismatch (-want +got):\n%s", diff)

@@ -164,6 +164,8 @@ func TestClientAuthentication(t *testing.T) {
 		{"another scheme", confidential, header("Bearer x"), client, "the Authorization header is not a Basic one"},
 		{"raw, so that it decodes to something else", confidential, header("Basic YTpiOnArIHMl"), client, "wrong client_id or client_secret in the Auth"},
 		{"a wrong secret in the header", confidential, header("Basic YSUzQWI6eA=="), client, "wrong client_id or client_secret in the Auth"},
+		{"a secret that does not decode is not an empty one", public, header("Basic YSUzQWI6JXp6"), client, "wrong client_id or client_secret in the Auth"}, // a%3Ab:%zz
+		{"a client_id that does not decode", public, header("Basic JXp6Og=="), client, "wrong client_id or client_secret in the Auth"},                      // %zz:
 		{"a wrong secret in the body", confidential, set("client_id", id, "client_secret", "x"), client, "wrong client_id or client_secret in the body"},
 		{"a wrong client_id", confidential, set("client_id", "x", "client_secret", secret), client, "wrong client_id or client_secret in the body"},
 		{"no secret", confidential, set("client_id", id), client, "wrong client_id or client_secret in the body"},

@@ -1,0 +1,196 @@
+package stssource
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/oauth2"
+)
+
+// flight is one exchange, shared by everybody who waits for it. entry and err
+// are set before done is closed.
+type flight struct {
+	trigger  Trigger
+	tries    int       // attempts made while there was no token to serve
+	deadline time.Time // of those tries; zero before the first
+	done     chan struct{}
+	entry    *entry
+	err      error
+}
+
+// begin starts a flight. It requires that mu is held and none is under way.
+func (c *cache) begin(trigger Trigger) *flight {
+	f := &flight{trigger: trigger, done: make(chan struct{})}
+	c.flight = f
+	c.stop()
+	go c.fly(f)
+	return f
+}
+
+// fly makes attempts until one succeeds or the flight is given up.
+func (c *cache) fly(f *flight) {
+	for {
+		pause, again := c.attempt(f)
+		if !again {
+			return
+		}
+		time.Sleep(pause)
+	}
+}
+
+// attempt asks for a token once. It reports whether to ask again, and after
+// what pause.
+func (c *cache) attempt(f *flight) (again time.Duration, ok bool) {
+	limit := c.limit(f)
+	start := time.Now()
+	tok, err := c.call(limit)
+	report := Attempt{Start: start, Duration: time.Since(start), Trigger: f.trigger}
+	var e *entry
+	if err == nil {
+		e, err = newEntry(tok, start, c.refresh, c.random())
+	}
+	if err == nil {
+		report.Expiry = e.token.Expiry
+		c.succeed(f, e, report.Duration)
+	} else {
+		failure := asError(err)
+		report.Err = failure
+		again, ok = c.fail(f, failure)
+	}
+	c.report(report)
+	return again, ok
+}
+
+// limit returns how long the next attempt of f may take.
+func (c *cache) limit(f *flight) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if left := c.left(); left > 0 {
+		return patience(left, c.took, c.refresh.timeout())
+	}
+	if f.deadline.IsZero() {
+		f.deadline = time.Now().Add(c.refresh.timeout())
+	}
+	return time.Until(f.deadline)
+}
+
+// left returns how much of the current token's life is left; zero if there is
+// no token.
+func (c *cache) left() time.Duration {
+	if e := c.current.Load(); e != nil {
+		return max(e.left(), 0)
+	}
+	return 0
+}
+
+// grace is how long a call that was cancelled has to return with an error of
+// its own before it is left behind.
+const grace = 100 * time.Millisecond
+
+// call runs fetch under a deadline of its own, with none of a caller's context
+// values. A fetch that panics, exits its goroutine or does not return is an
+// error and harms nobody else.
+func (c *cache) call(limit time.Duration) (*oauth2.Token, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	type result struct {
+		tok *oauth2.Token
+		err error
+	}
+	results := make(chan result, 1)
+	go func() {
+		r := result{err: errExited}
+		defer func() {
+			if v := recover(); v != nil {
+				r = result{err: panicError(v)}
+			}
+			results <- r
+		}()
+		r.tok, r.err = c.fetch(ctx)
+	}()
+	select {
+	case r := <-results:
+		return r.tok, r.err
+	case <-ctx.Done():
+	}
+	select {
+	case r := <-results:
+		return r.tok, r.err
+	case <-time.After(grace):
+		return nil, fmt.Errorf("no answer after %v: %w", limit.Round(time.Millisecond), ctx.Err())
+	}
+}
+
+var errExited = errors.New("the provider ended its goroutine (runtime.Goexit)")
+
+// panicError describes a recovered value. A value that is not the runtime's own
+// may hold anything, a token among it: only its type is told.
+func panicError(v any) error {
+	if err, ok := v.(interface {
+		error
+		RuntimeError()
+	}); ok {
+		return fmt.Errorf("the provider panicked: %w", err)
+	}
+	return fmt.Errorf("the provider panicked with a %T", v)
+}
+
+// succeed makes e the current token and ends f.
+func (c *cache) succeed(f *flight, e *entry, took time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.current.Store(e)
+	c.failures, c.refusals, c.held = 0, 0, nil
+	c.nextTry = time.Time{}
+	c.took = took
+	c.stats.Exchanges++
+	c.stats.LastSuccess, c.stats.LastError = time.Now().Round(0), nil
+	if e.due != forever {
+		c.arm(e.due - time.Since(e.start))
+	}
+	c.end(f, e, nil)
+}
+
+// fail decides what follows a failed attempt: while a token is valid the flight
+// ends and a timer starts the next one; otherwise the same flight tries again
+// for a while, and then its error is handed to everybody for a while.
+func (c *cache) fail(f *flight, err *Error) (again time.Duration, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.failures++
+	c.stats.Exchanges++
+	c.stats.Failures++
+	c.stats.LastError = err
+	now := time.Now()
+	if left := c.left(); left > 0 {
+		wait := pauseAhead(c.failures, err.retryAfter, left, c.random())
+		c.nextTry = now.Add(wait)
+		c.arm(wait)
+		c.end(f, nil, err.withNext(c.nextTry))
+		return 0, false
+	}
+	f.tries++
+	if f.deadline.IsZero() {
+		f.deadline = now.Add(c.refresh.timeout())
+	}
+	wait := pause(f.tries, err.retryAfter, c.random())
+	// After one flight that tried in vain, further ones ask once: the callers
+	// of a service that is down make a handful of requests, not four each time.
+	if err.Temporary && c.refusals == 0 && f.tries < maxTries && now.Add(wait).Before(f.deadline) {
+		return wait, true
+	}
+	c.refusals++
+	c.heldUntil = now.Add(hold(c.refusals, err.retryAfter, err.mendable(), c.random()))
+	c.held = err.withNext(c.heldUntil)
+	c.end(f, nil, c.held)
+	return 0, false
+}
+
+// end hands the outcome of f to those who wait. It requires that mu is held.
+func (c *cache) end(f *flight, e *entry, err error) {
+	f.entry, f.err = e, err
+	c.flight = nil
+	close(f.done)
+}

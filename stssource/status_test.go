@@ -1,0 +1,144 @@
+package stssource_test
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/go-sts/sts/stssource"
+	"github.com/go-sts/sts/stssource/ststest"
+	"github.com/go-sts/sts/subjecttoken"
+)
+
+// The observer and the logger are told of every attempt, why it was made and
+// what came of it, and never see a token.
+func TestObserverAndLogger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		type attempt struct {
+			At, Took time.Duration
+			Trigger  stssource.Trigger
+			OK       bool
+			Lives    time.Duration // from the attempt's start
+		}
+		var got []attempt
+		var log bytes.Buffer
+		service := &ststest.Handler{Delay: time.Second}
+		src := newSource(t, service, func(c *stssource.Config) {
+			c.TokenURL += "?key=canary-key"
+			c.SubjectToken = subjecttoken.Static{Value: "canary-subject-token"}
+			c.ClientID, c.ClientSecret = "id", "canary-secret"
+			c.Refresh = stssource.Refresh{
+				Before: 5 * time.Minute,
+				Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+				Observe: func(a stssource.Attempt) {
+					o := attempt{At: a.Start.Sub(begin), Took: a.Duration, Trigger: a.Trigger, OK: a.Err == nil}
+					if a.Err == nil {
+						o.Lives = a.Expiry.Sub(a.Start)
+					} else if _, ok := errors.AsType[*stssource.Error](a.Err); !ok {
+						t.Errorf("the observer got %T, want an *Error", a.Err)
+					}
+					got = append(got, o)
+				},
+			}
+			service.ClientID, service.ClientSecret = "id", "canary-secret"
+		})
+		issued := mustToken(t, src)                      // first
+		service.Script(ststest.Reply{Error: "canceled"}) // one failure in the background
+		time.Sleep(58 * time.Minute)
+		mustToken(t, src)
+		src.Invalidate(mustToken(t, src))
+		issued = mustToken(t, src) // invalidated
+		service.Script(ststest.Reply{Hang: true, Times: -1})
+		time.Sleep(2 * time.Hour) // ended
+		service.Script()
+		time.Sleep(time.Minute)
+		mustToken(t, src)
+		synctest.Wait()
+
+		want := []attempt{
+			{0, time.Second, stssource.TriggerFirst, true, time.Hour},
+			{55 * time.Minute, time.Second, stssource.TriggerAhead, false, 0},
+		}
+		if diff := cmp.Diff(want, got[:2]); diff != "" {
+			t.Errorf("attempts (-want +got):\n%s", diff)
+		}
+		triggers := make(map[stssource.Trigger]int)
+		for _, a := range got {
+			triggers[a.Trigger]++
+		}
+		for _, trigger := range []stssource.Trigger{stssource.TriggerFirst, stssource.TriggerInvalidated, stssource.TriggerExpired} {
+			if triggers[trigger] != 1 {
+				t.Errorf("%d attempts with trigger %s, want 1: %v", triggers[trigger], trigger, triggers)
+			}
+		}
+		if text := log.String(); strings.Contains(text, "canary") || strings.Contains(text, issued.AccessToken) {
+			t.Errorf("the log shows a secret:\n%s", text)
+		}
+		if n := strings.Count(log.String(), "\n"); n != len(got) {
+			t.Errorf("%d lines in the log for %d attempts", n, len(got))
+		}
+		if first := strings.SplitN(log.String(), "\n", 2)[0]; !strings.Contains(first, "level=DEBUG") || !strings.Contains(first, "trigger=first") {
+			t.Errorf("first line %q", first)
+		}
+		if !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), "400 canceled") {
+			t.Errorf("the failure is not in the log:\n%s", log.String())
+		}
+	})
+}
+
+func TestStatus(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now().Round(0)
+		var down atomic.Bool
+		iss := &issuer{latency: time.Second, fail: func() error {
+			if down.Load() {
+				return lasting()
+			}
+			return nil
+		}}
+		src := iss.source(t, stssource.Refresh{Before: 5 * time.Minute})
+		if diff := cmp.Diff(stssource.Status{}, src.Status()); diff != "" {
+			t.Errorf("before the first token (-want +got):\n%s", diff)
+		}
+		mustToken(t, src)
+		want := stssource.Status{
+			Valid:       true,
+			Expiry:      begin.Add(time.Hour),
+			NextRefresh: begin.Add(55 * time.Minute),
+			LastSuccess: begin.Add(time.Second),
+			Exchanges:   1,
+		}
+		if diff := cmp.Diff(want, src.Status()); diff != "" {
+			t.Errorf("with a token (-want +got):\n%s", diff)
+		}
+		down.Store(true)
+		time.Sleep(55 * time.Minute)
+		synctest.Wait()
+		s := src.Status()
+		if !s.Valid || s.LastError == nil || s.Failures != 1 || s.Exchanges != 2 || !s.NextRefresh.After(time.Now()) {
+			t.Errorf("after a failed refresh: %+v", s)
+		}
+		time.Sleep(5 * time.Minute)
+		if s := src.Status(); s.Valid || !s.Expiry.IsZero() || !s.NextRefresh.IsZero() || s.LastSuccess != want.LastSuccess {
+			t.Errorf("after the end: %+v", s)
+		}
+	})
+}
+
+func TestNewFromFuncRefuses(t *testing.T) {
+	if _, err := stssource.NewFromFunc(nil, stssource.Refresh{}); err == nil {
+		t.Error("a nil function was accepted")
+	}
+	_, err := stssource.NewFromFunc((&issuer{}).fetch, stssource.Refresh{Before: -1, Timeout: -1})
+	if err == nil || !strings.Contains(err.Error(), "Refresh.Before") || !strings.Contains(err.Error(), "Refresh.Timeout") {
+		t.Errorf("got %v, want both negative durations named", err)
+	}
+}

@@ -148,35 +148,34 @@ func describe(p subjecttoken.Provider) string {
 func (x *exchanger) request(ctx context.Context, t tokens) (*oauth2.Token, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	secrets := x.secrets(t)
 	req, err := x.newRequest(ctx, t)
 	if err != nil {
-		return nil, x.failed(secrets, err)
+		return nil, x.failed(t, err)
 	}
 	sent := time.Now()
 	resp, err := x.client.Do(req)
 	if err != nil {
-		return nil, x.failed(secrets, err)
+		return nil, x.failed(t, err)
 	}
 	defer resp.Body.Close()
 	if safehttp.IsRedirect(resp.StatusCode) {
-		return nil, x.redirected(resp)
+		return nil, x.unusable(t, resp, redirectError(resp))
 	}
 	body, err := safehttp.ReadBody(resp.Body)
 	if err != nil {
-		e := x.failed(secrets, fmt.Errorf("reading the answer: %w", err))
+		e := x.failed(t, fmt.Errorf("reading the answer: %w", err))
 		e.StatusCode = resp.StatusCode
 		return nil, e
 	}
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return nil, x.refused(secrets, resp, body)
+		return nil, x.refused(t, resp, body)
 	}
 	token, err := decodeToken(body, x.config.requestedType(), sent)
-	if code, _, _ := decodeRefusal(body); err != nil && code != "" {
-		return nil, x.refused(secrets, resp, body) // some services refuse with 200
-	}
 	if err != nil {
-		return nil, &Error{Stage: StageExchange, Host: x.host, StatusCode: resp.StatusCode, Err: secrets.Error(err)}
+		if code, _, _ := decodeRefusal(body); code != "" {
+			return nil, x.refused(t, resp, body) // some services refuse with 200
+		}
+		return nil, x.unusable(t, resp, err)
 	}
 	if token.Expiry.IsZero() {
 		token.Expiry = inheritedExpiry(token, t.subject)
@@ -213,27 +212,27 @@ func (x *exchanger) secrets(t tokens) redact.Secrets {
 }
 
 // failed describes an exchange without an answer.
-func (x *exchanger) failed(secrets redact.Secrets, err error) *Error {
+func (x *exchanger) failed(t tokens, err error) *Error {
 	err = safehttp.Cause(err)
 	return &Error{
 		Stage:     StageExchange,
 		Host:      x.host,
 		Temporary: !errors.Is(err, safehttp.ErrBodyTooLarge) && !isUntrusted(err),
-		Err:       secrets.Error(err),
+		Err:       x.secrets(t).Error(err),
 	}
 }
 
-// redirected describes a redirect. It is refused: a 307 or 308 would post the
-// subject token to another place, and after the others nothing would come back.
-func (x *exchanger) redirected(resp *http.Response) *Error {
+// unusable describes an answer that is neither a token nor a refusal.
+func (x *exchanger) unusable(t tokens, resp *http.Response, err error) *Error {
+	return &Error{Stage: StageExchange, Host: x.host, StatusCode: resp.StatusCode, Err: x.secrets(t).Error(err)}
+}
+
+// redirectError says where a redirect was to go. It is refused: a 307 or 308
+// would post the subject token to another place, and the others ask for a GET.
+func redirectError(resp *http.Response) error {
 	to := "nowhere"
 	if u, err := resp.Location(); err == nil {
 		to = u.Host
 	}
-	return &Error{
-		Stage:      StageExchange,
-		Host:       x.host,
-		StatusCode: resp.StatusCode,
-		Err:        fmt.Errorf("%d: a redirect to %s was refused: set TokenURL to the final address", resp.StatusCode, to),
-	}
+	return fmt.Errorf("%d: a redirect to %s was refused: set TokenURL to the final address", resp.StatusCode, to)
 }

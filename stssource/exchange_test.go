@@ -220,6 +220,8 @@ func TestAnswers(t *testing.T) {
 		{name: "an empty one", body: `{"access_token":"","token_type":"Bearer"}`, error: "no access_token"},
 		{name: "null for one", body: `{"access_token":null,"token_type":"Bearer"}`, error: "no access_token"},
 		{name: "a number for one", body: `{"access_token":1,"token_type":"Bearer"}`, error: "access_token in the answer is not a string"},
+		{name: "a token that no header can carry", body: `{"access_token":"a\nb","token_type":"Bearer"}`, error: "characters that a token cannot have"},
+		{name: "a token that is not UTF-8", body: "{\"access_token\":\"a\xff\",\"token_type\":\"Bearer\"}", error: "characters that a token cannot have"},
 		{name: "nothing", body: ` `, error: "the answer is empty"},
 		{name: "null", body: `null`, error: "not a JSON object"},
 		{name: "an array", body: `[{` + ok + `}]`, error: "not a JSON object"},

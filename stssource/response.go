@@ -43,6 +43,9 @@ func decodeToken(body []byte, requested string, sent time.Time) (*oauth2.Token, 
 	if token.AccessToken == "" {
 		return nil, errors.New("the answer has no access_token")
 	}
+	if !isVisible(token.AccessToken) {
+		return nil, errors.New("the access_token of the answer has characters that a token cannot have (RFC 6749, appendix A.12)")
+	}
 	if token.TokenType, err = checkTokenType(token.TokenType, requested); err != nil {
 		return nil, err
 	}
@@ -81,6 +84,12 @@ func stringMember(members map[string]json.RawMessage, name string) (string, erro
 		return "", fmt.Errorf("%s in the answer is not a string", name)
 	}
 	return s, nil
+}
+
+// isVisible reports whether s is made of visible ASCII characters and spaces,
+// as every token is.
+func isVisible(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
 }
 
 // checkTokenType returns the token type to keep. Only a Bearer token can be
@@ -145,7 +154,8 @@ func extra(members map[string]json.RawMessage) map[string]any {
 
 // refused describes a refusal. The body is read as RFC 6749, section 5.2 has
 // it, or as a google.rpc.Status, or as text.
-func (x *exchanger) refused(secrets redact.Secrets, resp *http.Response, body []byte) *Error {
+func (x *exchanger) refused(t tokens, resp *http.Response, body []byte) *Error {
+	secrets := x.secrets(t)
 	r := &oauth2.RetrieveError{Response: bareResponse(secrets, resp), Body: secrets.Bytes(body)}
 	e := &Error{
 		Stage:      StageExchange,

@@ -11,7 +11,7 @@ import (
 )
 
 // Cached returns a [Provider] that keeps p's token until margin before its
-// expiry, or until half of its remaining life has passed if that is sooner. If
+// expiry, but at least for half of the time that it has left when it comes. If
 // margin is zero, it is one minute. A token whose expiry is not known is not
 // kept.
 //
@@ -96,8 +96,8 @@ func (c *cached) ask(ctx context.Context) (Token, error) {
 }
 
 // keepUntil returns until when a token is kept, or zero if not at all. Half of
-// its life is for tokens that live hardly longer than the margin: they are not
-// fetched for every call.
+// what is left is for tokens that live hardly longer than the margin, which
+// would otherwise be fetched for every call.
 func keepUntil(expiry, now time.Time, margin time.Duration) time.Time {
 	// Without its monotonic reading, which stands still while a machine is
 	// suspended and the token ages.

@@ -103,7 +103,7 @@ func parseJSON(raw []byte) (any, error) {
 		return nil, errNotJSON
 	}
 	if _, err := dec.Token(); err != io.EOF {
-		return nil, errors.New("not JSON: more follows the first value")
+		return nil, fmt.Errorf("%w: more follows the first value", errNotJSON)
 	}
 	return doc, nil
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"os/exec"
 	"strings"
 	"time"
@@ -46,9 +47,9 @@ func (e Exec) run(ctx context.Context) ([]byte, error) {
 	case stdout.over:
 		return nil, fmt.Errorf("killed: its output is %w", errTooBig)
 	case err == nil, errors.Is(err, exec.ErrWaitDelay):
-		return stdout.Bytes(), nil
+		return stdout.kept, nil
 	}
-	return nil, e.runError(ctx, limited, err, stdout.Bytes(), stderr.String())
+	return nil, e.runError(ctx, limited, err, stdout.kept, stderr.String())
 }
 
 // startError explains why the program did not start.
@@ -56,16 +57,16 @@ func (e Exec) startError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("not run: %w", ctx.Err())
 	}
-	op := ""
 	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
-		op, err = pathErr.Op, pathErr.Err
+		err = pathErr.Err
 	}
 	if lookErr, ok := errors.AsType[*exec.Error](err); ok {
 		err = lookErr.Err
 	}
+	if _, dirErr := os.Stat(e.Dir); e.Dir != "" && dirErr != nil {
+		return fmt.Errorf("not started: no directory %s: %w", e.Dir, err) // err alone does not tell it from the program
+	}
 	switch {
-	case op == "chdir":
-		return fmt.Errorf("entering the directory %s: %w", e.Dir, err)
 	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("not started: %w: install the program or name its full path; Command has one element for the program and one for each argument", err)
 	case errors.Is(err, fs.ErrPermission):
@@ -171,20 +172,21 @@ func outputValues(stdout []byte, stderr string) []string {
 }
 
 // capped keeps what is written up to maxSize, and calls full when there is
-// more.
+// more. It is no [bytes.Buffer], whose ReadFrom would keep everything.
 type capped struct {
-	bytes.Buffer
+	kept []byte
 	full func()
 	over bool
 }
 
 func (c *capped) Write(p []byte) (int, error) {
-	if c.Len()+len(p) > maxSize {
+	if len(c.kept)+len(p) > maxSize {
 		c.over = true
 		c.full()
 		return 0, errTooBig
 	}
-	return c.Buffer.Write(p)
+	c.kept = append(c.kept, p...)
+	return len(p), nil
 }
 
 // ends keeps the beginning and the end of what is written.
@@ -206,13 +208,18 @@ func (e *ends) Write(p []byte) (int, error) {
 }
 
 // String returns both ends. Where the middle is missing, so are the lines that
-// it began and ended in: half a secret would not be recognized as one.
+// it began and ended in, or the words if there is but one line: half a secret
+// would not be recognized as one.
 func (e *ends) String() string {
 	head, tail := string(e.head), string(e.tail)
 	if !e.cut {
 		return head + tail
 	}
-	head = head[:strings.LastIndexByte(head, '\n')+1]
-	_, tail, _ = strings.Cut(tail, "\n")
+	between := "\n"
+	if !strings.Contains(head, between) || !strings.Contains(tail, between) {
+		between = " "
+	}
+	head = head[:strings.LastIndex(head, between)+1]
+	_, tail, _ = strings.Cut(tail, between)
 	return head + " ... " + tail
 }

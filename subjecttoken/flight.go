@@ -12,6 +12,11 @@ import (
 type flight struct {
 	ask func(context.Context) (Token, error)
 
+	// deaf says that ask does not heed its context. A call then goes on when
+	// nobody waits, and answers whoever comes next: another would pile up
+	// behind it.
+	deaf bool
+
 	mu   sync.Mutex // guards call and the waiters in it; not held during ask
 	call *call
 }
@@ -59,12 +64,12 @@ func (f *flight) join() *call {
 	return f.call
 }
 
-// leave ends the call if nobody waits for it any longer. It is then forgotten,
-// so that its error is not a newcomer's.
+// leave ends the call if nobody waits for it any longer, and forgets it, so
+// that its error is not a newcomer's.
 func (f *flight) leave(c *call) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if c.waiters--; c.waiters == 0 {
+	if c.waiters--; c.waiters == 0 && !f.deaf {
 		c.cancel()
 		f.forget(c)
 	}

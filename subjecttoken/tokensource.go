@@ -19,6 +19,7 @@ import (
 // gives up. At most one such call is under way.
 func FromTokenSource(src oauth2.TokenSource) Provider {
 	p := &tokenSource{src: src}
+	p.flight.deaf = true
 	p.flight.ask = func(context.Context) (Token, error) { return fromOAuth(src.Token()) }
 	return p
 }

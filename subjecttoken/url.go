@@ -213,15 +213,20 @@ func (u URL) ask(ctx context.Context, client *http.Client, target *url.URL) ([]b
 }
 
 func (u URL) request(ctx context.Context, target *url.URL) *http.Request {
-	req := (&http.Request{Method: http.MethodGet, URL: target, Header: u.Header.Clone()}).WithContext(ctx)
-	if req.Header == nil {
-		req.Header = make(http.Header)
+	req := (&http.Request{Method: http.MethodGet, URL: target, Host: target.Host, Header: make(http.Header)}).WithContext(ctx)
+	for name, values := range u.Header {
+		for _, v := range values {
+			req.Header.Add(name, v) // in canonical form, as a map literal may not be
+		}
 	}
 	if req.Header.Get("Accept") == "" {
 		req.Header.Set("Accept", u.accept())
 	}
 	// net/http takes the host from the request, never from its header.
-	req.Host = req.Header.Get("Host")
+	if host := req.Header.Get("Host"); host != "" {
+		req.Host = host
+		req.Header.Del("Host")
+	}
 	return req
 }
 

@@ -32,6 +32,8 @@ var shared = func() http.RoundTripper {
 		IdleConnTimeout:       90 * time.Second,
 		TLSHandshakeTimeout:   10 * time.Second,
 		ExpectContinueTimeout: time.Second,
+		// Far more than an answer needs, and far less than the default of 10 MB.
+		MaxResponseHeaderBytes: 64 << 10,
 	}
 	return t
 }()

@@ -2,18 +2,24 @@ package stssource_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"reflect"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/go-sts/sts/stssource"
+	"github.com/go-sts/sts/stssource/ststest"
 	"github.com/go-sts/sts/subjecttoken"
 )
 
@@ -150,3 +156,96 @@ func (c *canaries) checkSeen(fail func(string, ...any)) {
 	}
 	c.search(fail, "the log or the observer", c.seen.String())
 }
+
+// Every way in which a provider can fail, for each of the providers of a Config.
+func TestCanaryProviders(t *testing.T) {
+	secret := "canary-provider-token-0123456789"
+	failures := map[string]subjecttoken.Func{
+		"an error that shows it": func(context.Context) (subjecttoken.Token, error) {
+			return subjecttoken.Token{Value: secret}, fmt.Errorf("cannot use %s", secret)
+		},
+		"a panic that shows it": func(context.Context) (subjecttoken.Token, error) { panic(secret) },
+		"a panic with an error": func(context.Context) (subjecttoken.Token, error) { panic(errors.New(secret)) },
+		"a token that has ended": func(context.Context) (subjecttoken.Token, error) {
+			return subjecttoken.Token{Value: secret, Expiry: time.Now().Add(-time.Hour)}, nil
+		},
+		"a token of two lines": func(context.Context) (subjecttoken.Token, error) {
+			return subjecttoken.Token{Value: secret + "\n" + secret}, nil
+		},
+		"runtime.Goexit": func(context.Context) (subjecttoken.Token, error) {
+			runtime.Goexit()
+			return subjecttoken.Token{}, nil
+		},
+		"no token": func(context.Context) (subjecttoken.Token, error) { return subjecttoken.Token{}, nil },
+	}
+	for name, failure := range failures {
+		for _, field := range []string{"SubjectToken", "ActorToken", "ClientAssertion"} {
+			t.Run(field+": "+name, func(t *testing.T) {
+				c := newCanaries(t)
+				config := c.config
+				config.TokenURL = "https://sts.example.com/token"
+				config.HTTPClient = &http.Client{Transport: new(ststest.Handler).RoundTripper()}
+				if field == "ClientAssertion" {
+					config.ClientSecret = ""
+				}
+				reflect.ValueOf(&config).Elem().FieldByName(field).Set(reflect.ValueOf(subjecttoken.Provider(failure)))
+				src, err := stssource.New(config)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, err = src.Token()
+				c.checkError(t.Errorf, err)
+				c.checkSeen(t.Errorf)
+			})
+		}
+	}
+}
+
+// A client assertion is a secret like the others: the service echoes it.
+func TestCanaryAssertion(t *testing.T) {
+	c := newCanaries(t)
+	config := c.config
+	config.TokenURL = "https://sts.example.com/token"
+	config.ClientSecret = ""
+	config.ClientAssertion = subjecttoken.Static{Value: "canary-assertion/+%&-0123456789"}
+	config.HTTPClient = &http.Client{Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) {
+		body, _ := io.ReadAll(r.Body)
+		header := http.Header{"Www-Authenticate": {"Bearer error=" + string(body)}}
+		return &http.Response{StatusCode: 401, Header: header, Body: readCloser(string(body)), Request: r}, nil
+	})}
+	src, err := stssource.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = src.Token()
+	c.checkError(t.Errorf, err)
+	c.checkSeen(t.Errorf)
+	if !strings.Contains(err.Error(), "[redacted]") {
+		t.Errorf("the service's echo is not in the error: %v", err)
+	}
+}
+
+// A transport that puts the request into its error, as some do.
+func TestCanaryTransportError(t *testing.T) {
+	c := newCanaries(t)
+	config := c.config
+	config.TokenURL = "https://sts.example.com/token"
+	config.Refresh.Timeout = time.Second
+	cause := errors.New("the cause")
+	config.HTTPClient = &http.Client{Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) {
+		body, _ := io.ReadAll(r.Body)
+		return nil, fmt.Errorf("%w: POST %s %v %s", cause, r.URL, r.Header, body)
+	})}
+	src, err := stssource.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = src.Token()
+	c.checkError(t.Errorf, err)
+	c.checkSeen(t.Errorf)
+	if !errors.Is(err, cause) {
+		t.Errorf("errors.Is no longer finds the cause in %v", err)
+	}
+}
+
+func readCloser(s string) io.ReadCloser { return io.NopCloser(strings.NewReader(s)) }

@@ -53,3 +53,6 @@ func Header(s *Source) string {
 func OnCollect(s *Source, f func()) {
 	runtime.AddCleanup(s.cache, func(f func()) { f() }, f)
 }
+
+// RetryAfter reads a Retry-After field.
+var RetryAfter = retryAfter

@@ -150,7 +150,8 @@ func (f Func) SubjectToken(ctx context.Context) (Token, error) {
 		t, err = newToken(t.Value, t.Type, t.Expiry)
 	}
 	if err != nil {
-		return Token{}, foreign(sourceFunc, err)
+		// An error that comes with a token may quote it.
+		return Token{}, foreign(sourceFunc, redact.New(t.Value).Error(err))
 	}
 	return t, nil
 }

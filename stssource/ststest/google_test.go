@@ -222,6 +222,14 @@ func TestGoogleShapesOfAnswers(t *testing.T) {
 			t.Errorf("body mismatch (-want +got):\n%s", diff)
 		}
 	})
+	t.Run("the lowest error status has a body too", func(t *testing.T) {
+		h := &ststest.Handler{Mode: ststest.Google}
+		h.Script(ststest.Reply{Status: 400})
+		got, _ := refusalOf(t, send(t, h, validGoogle()))
+		if want := (refusal{Status: 400, RPC: "INVALID_ARGUMENT"}); got != want {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+	})
 	t.Run("a status that no code stands for", func(t *testing.T) {
 		h := &ststest.Handler{Mode: ststest.Google}
 		h.Script(ststest.Reply{Status: http.StatusTeapot})

@@ -170,6 +170,25 @@ func TestStall(t *testing.T) {
 	})
 }
 
+func TestStallOverASocketSendsTheHalf(t *testing.T) {
+	s := ststest.NewServer(nil)
+	defer s.Close()
+	s.Handler.Script(ststest.Reply{Body: "0123456789", Stall: true})
+	m := validRFC()
+	m.url = s.TokenURL
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	response, err := s.Client().Do(m.request(t).WithContext(ctx))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	b := make([]byte, 5)
+	if _, err := io.ReadFull(response.Body, b); err != nil || string(b) != "01234" {
+		t.Errorf("read %q, %v", b, err)
+	}
+}
+
 func TestStallEndsWhenTheBodyIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // which fails if the handler stays
 		h := new(ststest.Handler)
@@ -213,11 +232,14 @@ func TestBrokenConnections(t *testing.T) {
 		})
 		for body, half := range map[string]string{"0123456789": "01234", "": ""} {
 			t.Run(transport.name+"/truncate "+body, func(t *testing.T) {
-				response, err := exchange(t, ststest.Reply{Status: 200, Body: body, Truncate: true})
+				response, err := exchange(t, ststest.Reply{Status: 502, Body: body, Truncate: true})
 				if err != nil {
 					t.Fatal(err)
 				}
 				defer response.Body.Close()
+				if response.StatusCode != 502 {
+					t.Errorf("status %d", response.StatusCode)
+				}
 				b, err := io.ReadAll(response.Body)
 				if string(b) != half || !errors.Is(err, io.ErrUnexpectedEOF) {
 					t.Errorf("read %q, %v; want %q, %v", b, err, half, io.ErrUnexpectedEOF)

@@ -60,10 +60,7 @@ func checkFormType(c *call) *refusal {
 
 func checkAccept(c *call) *refusal {
 	for mediaRange := range strings.SplitSeq(strings.Join(c.Header.Values("Accept"), ","), ",") {
-		mediaType, attributes, err := mime.ParseMediaType(mediaRange)
-		if err != nil {
-			continue
-		}
+		mediaType, attributes, _ := mime.ParseMediaType(mediaRange) // what does not parse is of no type
 		q, err := strconv.ParseFloat(attributes["q"], 64)
 		refused := err == nil && q == 0 // RFC 9110, section 12.4.2
 		switch mediaType {

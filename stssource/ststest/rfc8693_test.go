@@ -85,6 +85,9 @@ func TestRFC8693Accepts(t *testing.T) {
 		}},
 		{"an actor", func(m *message) { m.form.Set("actor_token", "actor"); m.form.Set("actor_token_type", jwt) }},
 		{"any URI is a subject type", func(m *message) { m.form.Set("subject_token_type", "https://a.test/type") }},
+		{"a body of 1 MiB", func(m *message) {
+			m.form.Set("subject_token", "x"+strings.Repeat("x", 1<<20-len(m.form.Encode())+len("subject")-1))
+		}},
 		{"scopes with single spaces", func(m *message) { m.form.Set("scope", "openid https://a.test/read") }},
 	} {
 		t.Run(test.reason, func(t *testing.T) {

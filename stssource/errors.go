@@ -48,6 +48,7 @@ type Error struct {
 
 	retryAfter time.Duration // what the service asked for in Retry-After
 	stale      bool          // a new subject token may mend it
+	strayed    bool          // the HTTP client added an Authorization header
 }
 
 func (e *Error) Error() string {
@@ -100,6 +101,9 @@ var hints = map[string]string{
 func (e *Error) hint() string {
 	if e.Stage != StageExchange || e.StatusCode == 0 {
 		return ""
+	}
+	if e.strayed {
+		return "Config.HTTPClient adds an Authorization header to token requests: use one that does not"
 	}
 	if hint := hints[e.Code]; hint != "" {
 		return hint

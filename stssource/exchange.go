@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -148,6 +151,7 @@ func describe(p subjecttoken.Provider) string {
 func (x *exchanger) request(ctx context.Context, t tokens) (*oauth2.Token, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
+	ctx, strayed := x.watch(ctx)
 	req, err := x.newRequest(ctx, t)
 	if err != nil {
 		return nil, x.failed(t, err)
@@ -168,7 +172,9 @@ func (x *exchanger) request(ctx context.Context, t tokens) (*oauth2.Token, error
 		return nil, e
 	}
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return nil, x.refused(t, resp, body)
+		e := x.refused(t, resp, body)
+		e.strayed = strayed.Load()
+		return nil, e
 	}
 	token, err := decodeToken(body, x.config.requestedType(), sent)
 	if err != nil {
@@ -181,6 +187,24 @@ func (x *exchanger) request(ctx context.Context, t tokens) (*oauth2.Token, error
 		token.Expiry = inheritedExpiry(token, t.subject)
 	}
 	return token, nil
+}
+
+// watch has strayed tell whether a transport of the caller's added an
+// Authorization header of its own, which may be why a service refuses. The
+// transports that do so by their type are left out from the beginning; of
+// others, this is all that can be known.
+func (x *exchanger) watch(ctx context.Context) (context.Context, *atomic.Bool) {
+	strayed := new(atomic.Bool)
+	if x.config.HTTPClient == nil || x.config.sendsBasic() {
+		return ctx, strayed
+	}
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		WroteHeaderField: func(name string, _ []string) {
+			if strings.EqualFold(name, "Authorization") { // lower case in HTTP/2
+				strayed.Store(true)
+			}
+		},
+	}), strayed
 }
 
 // inheritedExpiry returns when a token ends of which the answer does not say

@@ -470,3 +470,22 @@ func TestNATokenIsReturnedAndNotSent(t *testing.T) {
 		t.Errorf("%d requests, want the exchange alone", n)
 	}
 }
+
+// A transport that authorizes requests, wrapped so that nobody can tell, is
+// found out by what it writes.
+func TestStrayAuthorizationIsNamed(t *testing.T) {
+	server := ststest.NewServer(&ststest.Handler{})
+	defer server.Close()
+	src := newSource(t, server.Handler, func(c *stssource.Config) {
+		c.TokenURL = server.TokenURL
+		c.HTTPClient = &http.Client{Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) {
+			r = r.Clone(r.Context())
+			r.Header.Set("Authorization", "Bearer stray")
+			return http.DefaultTransport.RoundTrip(r)
+		})}
+	})
+	_, err := src.Token()
+	if err == nil || !strings.Contains(err.Error(), "Config.HTTPClient adds an Authorization header") {
+		t.Errorf("got %v, want an error that names the cause", err)
+	}
+}

@@ -85,16 +85,24 @@ func (c *Config) authenticate(params url.Values, assertion subjecttoken.Token) (
 		params.Set("client_assertion", assertion.Value)
 	}
 	switch {
-	case c.ClientID == "":
-	case c.ClientAssertion != nil, c.AuthStyle == oauth2.AuthStyleInParams, c.ClientSecret == "" && c.AuthStyle == 0:
+	case c.sendsBasic():
+		return c.basicCredentials()
+	case c.ClientID != "":
 		params.Set("client_id", c.ClientID)
 		if c.ClientSecret != "" {
 			params.Set("client_secret", c.ClientSecret)
 		}
-	default:
-		return c.basicCredentials()
 	}
 	return ""
+}
+
+// sendsBasic reports whether this client authenticates by a header: if it has a
+// secret and nothing else is asked for, or if that is.
+func (c *Config) sendsBasic() bool {
+	if c.ClientID == "" || c.ClientAssertion != nil {
+		return false
+	}
+	return c.AuthStyle == oauth2.AuthStyleInHeader || c.AuthStyle == oauth2.AuthStyleAutoDetect && c.ClientSecret != ""
 }
 
 // basicCredentials returns what follows "Basic " (RFC 6749, section 2.3.1).

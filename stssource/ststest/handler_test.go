@@ -3,6 +3,7 @@ package ststest_test
 import (
 	"context"
 	"errors"
+	"net/http/httptest"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -207,4 +208,15 @@ func TestAcceptIsNotAskedAboutBadRequests(t *testing.T) {
 	send(t, h, m)
 	h.Script(ststest.Reply{Status: 503})
 	send(t, h, validRFC())
+}
+
+func TestARequestThatIsCancelledAlreadyGetsNoAnswer(t *testing.T) {
+	h := new(ststest.Handler)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, validRFC().request(t).WithContext(ctx))
+	if r := last(t, h); r.Status != 0 || r.AccessToken != "" || w.Body.Len() != 0 {
+		t.Errorf("recorded status %d and token %q, sent %q", r.Status, r.AccessToken, w.Body)
+	}
 }

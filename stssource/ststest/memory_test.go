@@ -277,7 +277,7 @@ func TestRoundTripperLeavesNothingOfAnEmptyAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // which fails if the handler stays
 		h := new(ststest.Handler)
 		h.Script(ststest.Reply{Status: 503})
-		response, err := h.RoundTripper().RoundTrip(validRFC().request(t))
+		response, err := h.RoundTripper().RoundTrip(validRFC().request(t).WithContext(context.Background()))
 		if err != nil || response.StatusCode != 503 {
 			t.Errorf("%v, %v", response, err)
 		}

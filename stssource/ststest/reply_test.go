@@ -193,7 +193,7 @@ func TestStallEndsWhenTheBodyIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // which fails if the handler stays
 		h := new(ststest.Handler)
 		h.Script(ststest.Reply{Stall: true})
-		response, err := h.RoundTripper().RoundTrip(validRFC().request(t))
+		response, err := h.RoundTripper().RoundTrip(validRFC().request(t).WithContext(context.Background()))
 		if err != nil {
 			t.Fatal(err)
 		}

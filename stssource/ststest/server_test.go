@@ -72,5 +72,9 @@ func TestServerCloseEndsARequestThatHangs(t *testing.T) {
 		if got := time.Since(start); got > 3*time.Second {
 			t.Errorf("%+v: Close took %v", reply, got)
 		}
+		if response, err := s.Client().Do(m.request(t)); err == nil {
+			response.Body.Close()
+			t.Error("the server still answers")
+		}
 	}
 }

@@ -37,7 +37,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 
 	"golang.org/x/oauth2"
 
@@ -48,8 +50,9 @@ import (
 // [New] or [NewFromFunc]; it must not be copied. All methods are safe for
 // concurrent use.
 type Source struct {
-	cache *cache
-	name  string // for messages: what tokens come from
+	cache  *cache
+	name   string      // for messages: what tokens come from
+	header http.Header // added to each authorized request; see WithHeader
 }
 
 var _ oauth2.TokenSource = (*Source)(nil)
@@ -126,6 +129,22 @@ func (s *Source) Client(base *http.Client) *http.Client {
 	}
 	c.Transport = &Transport{Source: s, Base: c.Transport}
 	return &c
+}
+
+// WithHeader returns a Source with the same tokens as s, its cache and its
+// exchanges, whose [Source.Client] and [Transport] add the fields of h to each
+// request they authorize, unless the request has them: x-goog-user-project, say,
+// which names the project that Google charges. The header of s itself is kept,
+// and fields of h take the place of those of the same name. Authorization is
+// left out.
+func (s *Source) WithHeader(h http.Header) *Source {
+	merged := make(http.Header, len(s.header)+len(h))
+	maps.Copy(merged, s.header)
+	for name, values := range h {
+		merged[http.CanonicalHeaderKey(name)] = slices.Clone(values)
+	}
+	delete(merged, "Authorization")
+	return &Source{cache: s.cache, name: s.name, header: merged}
 }
 
 // String names the host that tokens come from.

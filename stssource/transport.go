@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/go-sts/sts/internal/safehttp"
@@ -50,7 +51,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, err
 	}
-	resp, err := t.base().RoundTrip(authorized(req, e.header))
+	resp, err := t.base().RoundTrip(t.authorized(req, e.header))
 	if err != nil || resp.StatusCode != http.StatusUnauthorized || !challengesBearer(resp) {
 		return resp, err
 	}
@@ -68,7 +69,7 @@ func (t *Transport) replay(req *http.Request, first *http.Response) (*http.Respo
 	if err != nil || e.header == "" {
 		return first, nil
 	}
-	again := authorized(req, e.header)
+	again := t.authorized(req, e.header)
 	if req.GetBody != nil {
 		if again.Body, err = req.GetBody(); err != nil {
 			return first, nil
@@ -109,10 +110,14 @@ type authorizedRequest struct {
 	value [1]string
 }
 
-// authorized returns a shallow copy of req with header as its Authorization.
-func authorized(req *http.Request, header string) *http.Request {
-	a := &authorizedRequest{req: *req, value: [1]string{header}}
-	h := make(http.Header, len(req.Header)+1)
+// authorized returns a shallow copy of req with authorization as its
+// Authorization field, and with the fields of the source that it has none of.
+func (t *Transport) authorized(req *http.Request, authorization string) *http.Request {
+	a := &authorizedRequest{req: *req, value: [1]string{authorization}}
+	h := make(http.Header, len(req.Header)+len(t.Source.header)+1)
+	for name, values := range t.Source.header {
+		h[name] = slices.Clone(values)
+	}
 	for name, values := range req.Header {
 		h[name] = values
 	}

@@ -230,3 +230,41 @@ func TestTransportUnderAnotherOne(t *testing.T) {
 		t.Errorf("Authorization %q, problem %q", r.Header.Get("Authorization"), r.Problem)
 	}
 }
+
+func TestWithHeader(t *testing.T) {
+	var seen http.Header
+	base := &http.Client{Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) {
+		seen = r.Header.Clone()
+		for _, values := range r.Header {
+			values[0] = "edited in place"
+		}
+		return &http.Response{StatusCode: 200, Body: http.NoBody, Request: r}, nil
+	})}
+	iss := &issuer{}
+	plain := iss.source(t, stssource.Refresh{})
+	given := http.Header{"x-goog-user-project": {"project"}, "X-Other": {"other"}, "authorization": {"Bearer stray"}}
+	src := plain.WithHeader(given).WithHeader(http.Header{"X-Other": {"newer"}})
+	given["X-Other"][0] = "changed later"
+	for _, tt := range []struct {
+		name string
+		src  *stssource.Source
+		own  string // the request's own X-Other
+		want http.Header
+	}{
+		{"added", src, "", http.Header{"Authorization": {"Bearer token-1"}, "X-Goog-User-Project": {"project"}, "X-Other": {"newer"}}},
+		{"not shared with the request before", src, "", http.Header{"Authorization": {"Bearer token-1"}, "X-Goog-User-Project": {"project"}, "X-Other": {"newer"}}},
+		{"the caller's own stay", src, "mine", http.Header{"Authorization": {"Bearer token-1"}, "X-Goog-User-Project": {"project"}, "X-Other": {"mine"}}},
+		{"the source itself adds nothing, and has the same tokens", plain, "", http.Header{"Authorization": {"Bearer token-1"}}},
+	} {
+		req, _ := http.NewRequest("GET", "https://api.example.com/", nil)
+		if tt.own != "" {
+			req.Header.Set("X-Other", tt.own)
+		}
+		if _, err := tt.src.Client(base).Do(req); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(tt.want, seen); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
+		}
+	}
+}

@@ -178,7 +178,7 @@ func fieldPath(field string) ([]string, error) {
 	for i, part := range path {
 		name, err := unescape(part)
 		if err != nil {
-			return nil, fmt.Errorf("JSONField %q: %w", field, err)
+			return nil, fmt.Errorf("field JSONField %q: %w", field, err)
 		}
 		path[i] = name
 	}

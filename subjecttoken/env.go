@@ -45,7 +45,7 @@ func (e Env) SubjectToken(context.Context) (Token, error) {
 func (e Env) Validate() error {
 	var errs []error
 	if e.Name == "" || strings.ContainsAny(e.Name, "=\x00") {
-		errs = append(errs, errors.New("Name is not the name of an environment variable"))
+		errs = append(errs, errors.New("field Name is not the name of an environment variable"))
 	}
 	return invalid(e.source(), append(errs, checkField(e.JSONField))...)
 }

@@ -26,8 +26,8 @@ import (
 // whatever looks like a token are hidden.
 type Exec struct {
 	// Command is the program and its arguments. Required. A name without a
-	// path is looked up in this process's PATH. See [ParseCommand] for a command in one
-	// string.
+	// path is looked up in this process's PATH. See [ParseCommand] for a
+	// command in one string.
 	Command Secrets
 
 	// Env is added to this process's environment, as NAME=value. Its values
@@ -174,14 +174,14 @@ func (e Exec) Validate() error {
 			errs = append(errs, errors.New(text))
 		}
 	}
-	add(len(e.Command) == 0 || strings.TrimSpace(e.Command[0]) == "", "Command is required: a program and its arguments")
-	add(strings.Contains(strings.Join(e.Command, ""), "\x00"), "Command has a NUL byte")
-	add(e.Format < FormatText || e.Format > FormatKubernetes, "Format is none of this package's")
-	add(e.JSONField != "" && e.Format != FormatText, "JSONField belongs to FormatText: the other formats say where the token is")
+	add(len(e.Command) == 0 || strings.TrimSpace(e.Command[0]) == "", "field Command is required: a program and its arguments")
+	add(strings.Contains(strings.Join(e.Command, ""), "\x00"), "field Command has a NUL byte")
+	add(e.Format < FormatText || e.Format > FormatKubernetes, "field Format is none of this package's")
+	add(e.JSONField != "" && e.Format != FormatText, "field JSONField belongs to FormatText: the other formats say where the token is")
 	google := e.Format == FormatGoogle
-	add(e.OutputFile != "" && !google, "OutputFile belongs to FormatGoogle")
-	add(e.Audience != "" && !google, "Audience belongs to FormatGoogle")
-	add(e.ImpersonatedEmail != "" && !google, "ImpersonatedEmail belongs to FormatGoogle")
+	add(e.OutputFile != "" && !google, "field OutputFile belongs to FormatGoogle")
+	add(e.Audience != "" && !google, "field Audience belongs to FormatGoogle")
+	add(e.ImpersonatedEmail != "" && !google, "field ImpersonatedEmail belongs to FormatGoogle")
 	return invalid(e.source(), errs...)
 }
 
@@ -190,7 +190,7 @@ func checkEnv(env []string) error {
 	var errs []error
 	for i, entry := range env {
 		if name, _, ok := strings.Cut(entry, "="); !ok || name == "" || strings.Contains(entry, "\x00") {
-			errs = append(errs, fmt.Errorf("Env[%d] is not of the form NAME=value", i))
+			errs = append(errs, fmt.Errorf("field Env[%d] is not of the form NAME=value", i))
 		}
 	}
 	return errors.Join(errs...)

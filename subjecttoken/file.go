@@ -64,7 +64,7 @@ func (f File) SubjectToken(ctx context.Context) (Token, error) {
 func (f File) Validate() error {
 	var errs []error
 	if f.Path == "" {
-		errs = append(errs, errors.New("Path is required"))
+		errs = append(errs, errors.New("field Path is required"))
 	}
 	return invalid(f.source(), append(errs, checkField(f.JSONField))...)
 }

@@ -24,7 +24,7 @@ func checkField(field string) error {
 
 func checkTimeout(d time.Duration) error {
 	if d != 0 && (d < minTimeout || d > maxTimeout) {
-		return fmt.Errorf("Timeout %v is not between %v and %v", d, minTimeout, maxTimeout)
+		return fmt.Errorf("field Timeout %v is not between %v and %v", d, minTimeout, maxTimeout)
 	}
 	return nil
 }
@@ -34,12 +34,12 @@ func checkHeader(h http.Header) error {
 	var errs []error
 	for name, values := range h {
 		if !isHeaderName(name) {
-			errs = append(errs, fmt.Errorf("Header has %q, which is not the name of a header", name))
+			errs = append(errs, fmt.Errorf("field Header has %q, which is not the name of a header", name))
 			continue
 		}
 		for _, v := range values {
 			if strings.ContainsFunc(v, notInHeader) {
-				errs = append(errs, fmt.Errorf("Header %s has a value with a line break or another control character", name))
+				errs = append(errs, fmt.Errorf("field Header %s has a value with a line break or another control character", name))
 			}
 		}
 	}

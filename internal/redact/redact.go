@@ -34,7 +34,7 @@ var tokenLike = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{6,}(?:\.[A-Za-z0-9_-]*)*` +
 // Secrets is a set of values that must never be shown. The zero value knows
 // none and still hides whatever looks like a token.
 type Secrets struct {
-	forms []string // longest first, so that a form inside another does not cut it
+	forms []string
 }
 
 // New returns the set of the given values, each in every form in which it
@@ -53,7 +53,6 @@ func New(values ...string) Secrets {
 	for form := range seen {
 		s.forms = append(s.forms, form)
 	}
-	sort.Slice(s.forms, func(i, j int) bool { return len(s.forms[i]) > len(s.forms[j]) })
 	return s
 }
 
@@ -112,7 +111,6 @@ func (s Secrets) Ends(text string, max int) string {
 // line returns text as one line without secrets, uncut.
 func (s Secrets) line(text string) string {
 	text = s.hide(text)
-	text = strings.ToValidUTF8(text, "\uFFFD")
 	text = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return ' '
@@ -124,7 +122,7 @@ func (s Secrets) line(text string) string {
 
 // runeStart returns the last beginning of a character in text up to i.
 func runeStart(text string, i int) int {
-	for i > 0 && !utf8.RuneStart(text[i]) {
+	for i > 0 && i < len(text) && !utf8.RuneStart(text[i]) {
 		i--
 	}
 	return i
@@ -134,38 +132,53 @@ func runeStart(text string, i int) int {
 func (s Secrets) Bytes(text []byte) []byte { return []byte(s.hide(string(text))) }
 
 func (s Secrets) hide(text string) string {
-	for _, form := range s.forms {
-		text = replace(text, form)
+	var out strings.Builder
+	rest := 0 // where what is not yet written begins
+	for _, found := range s.find(text) {
+		if found.start >= rest {
+			out.WriteString(text[rest:found.start])
+			out.WriteString(Mark)
+		}
+		rest = max(rest, found.end)
 	}
-	return tokenLike.ReplaceAllString(text, Mark)
+	out.WriteString(text[rest:])
+	return tokenLike.ReplaceAllString(out.String(), Mark)
 }
 
-// replace puts Mark in place of each occurrence of secret in text, and of each
-// long beginning of it.
-func replace(text, secret string) string {
-	probe := secret
-	if len(secret) >= 2*prefixLen {
-		probe = secret[:prefixLen]
-	}
-	var out strings.Builder
-	for {
-		i := strings.Index(text, probe)
-		if i < 0 {
-			break
+// span is a part of a text.
+type span struct{ start, end int }
+
+// find returns where the forms and long beginnings of them are in text, the
+// first first. They may overlap: the forms of one secret often begin alike.
+func (s Secrets) find(text string) []span {
+	var found []span
+	for _, form := range s.forms {
+		probe := form
+		if len(form) >= 2*prefixLen {
+			probe = form[:prefixLen]
 		}
-		end := i + len(probe)
-		for n := len(probe); n < len(secret) && end < len(text) && text[end] == secret[n]; n++ {
-			end++
+		for from := 0; ; {
+			i := strings.Index(text[from:], probe)
+			if i < 0 {
+				break
+			}
+			start := from + i
+			end := start + common(text[start:], form)
+			found = append(found, span{start, end})
+			from = end - len(probe) + 1
 		}
-		out.WriteString(text[:i])
-		out.WriteString(Mark)
-		text = text[end:]
 	}
-	if out.Len() == 0 {
-		return text
+	sort.Slice(found, func(i, j int) bool { return found[i].start < found[j].start })
+	return found
+}
+
+// common returns how many bytes a and b begin with alike.
+func common(a, b string) int {
+	n := 0
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
 	}
-	out.WriteString(text)
-	return out.String()
+	return n
 }
 
 // Error returns err if no message in its tree shows a secret. Otherwise it

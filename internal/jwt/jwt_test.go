@@ -1,0 +1,63 @@
+package jwt_test
+
+import (
+	"encoding/base64"
+	"testing"
+	"time"
+
+	"github.com/go-sts/sts/internal/jwt"
+)
+
+func TestExpiry(t *testing.T) {
+	raw, padded := base64.RawURLEncoding.EncodeToString, base64.URLEncoding.EncodeToString
+	header := raw([]byte(`{"alg":"none"}`))
+	claims := func(s string) string { return header + "." + raw([]byte(s)) + ".c2ln" }
+	at := time.Unix
+	for _, row := range []struct {
+		name  string // why the row is here
+		token string
+		want  time.Time
+	}{
+		{name: "seconds", token: claims(`{"exp":1900000000,"iat":1}`), want: at(1900000000, 0)},
+		{name: "a fraction is a NumericDate, too", token: claims(`{"exp":1900000000.5}`), want: at(1900000000, 5e8)},
+		{name: "in scientific notation", token: claims(`{"exp":1.9e9}`), want: at(1900000000, 0)},
+		{name: "the last second of the year 9999", token: claims(`{"exp":253402300799}`), want: at(253402300799, 0)},
+		{name: "with padding, which some add", token: padded([]byte(`{"alg":"none"}`)) + "." + padded([]byte(`{"exp":1900000000}`)) + ".", want: at(1900000000, 0)},
+
+		{name: "after the year 9999 no Time prints", token: claims(`{"exp":253402300800}`)},
+		{name: "no exp", token: claims(`{"iat":1900000000}`)},
+		{name: "null", token: claims(`{"exp":null}`)},
+		{name: "zero", token: claims(`{"exp":0}`)},
+		{name: "negative", token: claims(`{"exp":-1}`)},
+		{name: "a string", token: claims(`{"exp":"1900000000"}`)},
+		{name: "too large for a float", token: claims(`{"exp":1e999}`)},
+		{name: "claims that are no object", token: claims(`[]`)},
+		{name: "claims that are not JSON", token: claims(`exp`)},
+		{name: "claims that are not base64", token: header + ".{}." + "c2ln"},
+		{name: "header that is no object", token: raw([]byte(`"a"`)) + "." + raw([]byte(`{"exp":1900000000}`)) + "."},
+		{name: "header that is not base64", token: "{}." + raw([]byte(`{"exp":1900000000}`)) + "."},
+		{name: "two parts", token: header + "." + raw([]byte(`{"exp":1900000000}`))},
+		{name: "one part", token: raw([]byte(`{"exp":1900000000}`))},
+		{name: "opaque", token: "ya29.c.opaque"},
+		{name: "empty", token: ""},
+		{name: "dots", token: ".."},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			if got := jwt.Expiry(row.token); !got.Equal(row.want) {
+				t.Errorf("Expiry() = %v, want %v", got, row.want)
+			}
+		})
+	}
+}
+
+// The expiry of any string is zero or a time that prints.
+func FuzzExpiry(f *testing.F) {
+	f.Add("e30", `{"exp":1900000000}`)
+	f.Add("e30", `{"exp":1e300}`)
+	f.Fuzz(func(t *testing.T, header, claims string) {
+		got := jwt.Expiry(header + "." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".")
+		if _, err := got.UTC().MarshalText(); err != nil || !got.IsZero() && got.Unix() < 0 {
+			t.Errorf("Expiry() = %v: %v", got, err)
+		}
+	})
+}

@@ -1,0 +1,225 @@
+package safehttp_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-sts/sts/internal/safehttp"
+)
+
+// TestMain sets a proxy before anything has asked for one, after which the
+// environment is no longer read.
+func TestMain(m *testing.M) {
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY"} {
+		os.Setenv(name, "http://proxy.test:3128")
+	}
+	os.Unsetenv("NO_PROXY")
+	os.Unsetenv("no_proxy")
+	os.Exit(m.Run())
+}
+
+func TestCheckURL(t *testing.T) {
+	const secret = "s3cret"
+	for _, row := range []struct {
+		url   string
+		plain safehttp.Plain
+		err   []string // what is wrong; nothing means that it may be asked
+	}{
+		{url: "https://host.test/path?q=1"},
+		{url: "https://169.254.169.254/"},
+		{url: "HTTPS://host.test"},
+		{url: "http://localhost:80/"},
+		{url: "http://LOCALHOST/"},
+		{url: "http://127.1.2.3/"},
+		{url: "http://[::1]/"},
+		{url: "http://[::ffff:127.0.0.1]/"},
+		{url: "http://169.254.169.254/", plain: safehttp.PlainLinkLocal},
+		{url: "http://[::ffff:169.254.169.254]/", plain: safehttp.PlainLinkLocal},
+		{url: "http://[fe80::1%25eth0]/", plain: safehttp.PlainLinkLocal},
+		{url: "http://[fd00:ec2::254]/", plain: safehttp.PlainLinkLocal},
+		{url: "http://metadata.google.internal:80/", plain: safehttp.PlainLinkLocal},
+		{url: "http://localhost/", plain: safehttp.PlainLinkLocal},
+		{url: "http://host.test/", plain: safehttp.PlainAnywhere},
+
+		{url: "http://host.test/", err: []string{"plain http to host.test"}},
+		{url: "http://localhost.host.test/", err: []string{"plain http"}},
+		{url: "http://127.0.0.1.host.test/", err: []string{"plain http"}},
+		{url: "http://169.254.169.254/", err: []string{"plain http"}},
+		{url: "http://metadata.google.internal/", err: []string{"plain http"}},
+		{url: "http://[fd00:ec2::254]/", err: []string{"plain http"}},
+		{url: "http://10.0.0.1/", plain: safehttp.PlainLinkLocal, err: []string{"plain http"}},
+		{url: "http://[fd00:ec1::254]/", plain: safehttp.PlainLinkLocal, err: []string{"plain http"}},
+		{url: "http://[::ffff:10.0.0.1]/", plain: safehttp.PlainLinkLocal, err: []string{"plain http"}},
+		{url: "http://metadata.google.internal.host.test/", plain: safehttp.PlainLinkLocal, err: []string{"plain http"}},
+		{url: "ftp://host.test/", plain: safehttp.PlainAnywhere, err: []string{`scheme "ftp" is not https`}},
+		{url: "host.test/path", err: []string{`scheme "" is not https`}},
+		{url: "", err: []string{`scheme "" is not https`}},
+		{url: "https:///path", err: []string{"no host"}},
+		{url: "https://:443/path", err: []string{"no host"}},
+		{url: "https:opaque", err: []string{"no host"}},
+		{url: "https://user:" + secret + "@host.test/?q=" + secret, err: []string{"user name or password"}},
+		{url: "https://host.test/#" + secret, err: []string{"fragment"}},
+		{url: "http://user:" + secret + "@host.test/#f", err: []string{"plain http", "user name or password", "fragment"}},
+		{url: "https://user:" + secret + "/rest@host.test/", err: []string{"not a URL"}},
+		{url: "https://host.test/%" + secret, err: []string{"not a URL"}},
+		{url: "https://" + secret + " .test/", err: []string{"not a URL"}},
+		{url: "https://host.test/\x00" + secret, err: []string{"not a URL"}},
+	} {
+		t.Run(fmt.Sprint(row.plain, row.url), func(t *testing.T) {
+			u, err := safehttp.CheckURL(row.url, row.plain)
+			if row.err == nil {
+				if err != nil || !strings.EqualFold(u.String(), row.url) {
+					t.Errorf("CheckURL() = %v, %v; want no error", u, err)
+				}
+				return
+			}
+			if err == nil {
+				t.Fatal("CheckURL() has no error")
+			}
+			for _, text := range row.err {
+				if !strings.Contains(err.Error(), text) {
+					t.Errorf("error %q does not mention %q", err, text)
+				}
+			}
+			if strings.Contains(err.Error(), secret) {
+				t.Errorf("error %q shows a secret", err)
+			}
+		})
+	}
+}
+
+func TestClient(t *testing.T) {
+	var cookies, followed atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Cookie") != "" {
+			cookies.Add(1)
+		}
+		if r.URL.Path == "/followed" {
+			followed.Add(1)
+		}
+		http.SetCookie(w, &http.Cookie{Name: "a", Value: "b"})
+		http.Redirect(w, r, "/followed", http.StatusTemporaryRedirect)
+	}))
+	defer server.Close()
+	jar, _ := cookiejar.New(nil)
+	calls := 0
+	base := &http.Client{
+		Jar:     jar,
+		Timeout: 7 * time.Second,
+		Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+			calls++
+			return http.DefaultTransport.RoundTrip(r)
+		}),
+		CheckRedirect: func(*http.Request, []*http.Request) error { return nil },
+	}
+	for name, client := range map[string]*http.Client{
+		"given": safehttp.Client(base), "without a transport": safehttp.Client(&http.Client{Jar: jar}), "none": safehttp.Client(nil),
+	} {
+		for range 2 {
+			res, err := client.Get(server.URL)
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			res.Body.Close()
+			if res.StatusCode != http.StatusTemporaryRedirect || !safehttp.IsRedirect(res.StatusCode) {
+				t.Errorf("%s: status %d, want the redirect", name, res.StatusCode)
+			}
+		}
+	}
+	if cookies.Load() != 0 || followed.Load() != 0 || len(jar.Cookies(&url.URL{Scheme: "http", Host: "127.0.0.1"})) != 0 {
+		t.Errorf("%d cookies were sent, %d redirects followed, and %v kept", cookies.Load(), followed.Load(), jar)
+	}
+	if got := safehttp.Client(base); got.Timeout != base.Timeout || calls != 2 {
+		t.Errorf("Timeout = %v, the transport was called %d times; want %v, 2", got.Timeout, calls, base.Timeout)
+	}
+	if safehttp.Client(nil).Transport != safehttp.Client(&http.Client{}).Transport {
+		t.Error("clients without a transport do not share one")
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// A proxy has no business with what metadata servers say about this machine.
+func TestProxy(t *testing.T) {
+	transport := safehttp.Client(nil).Transport.(*http.Transport)
+	for target, proxied := range map[string]bool{
+		"https://host.test/":               true,
+		"http://host.test/":                true,
+		"https://169.254.169.254/":         true, // encrypted to its certificate
+		"http://169.254.169.254/":          false,
+		"http://metadata.google.internal/": false,
+		"http://[fd00:ec2::254]/":          false,
+		"http://localhost/":                false,
+	} {
+		req, _ := http.NewRequestWithContext(context.Background(), "GET", target, nil)
+		proxy, err := transport.Proxy(req)
+		if err != nil || (proxy != nil) != proxied {
+			t.Errorf("%s goes through the proxy %v (%v), want one: %v", target, proxy, err, proxied)
+		}
+	}
+}
+
+func TestLoopback(t *testing.T) {
+	for host, want := range map[string]bool{
+		"localhost": true, "LocalHost": true, "127.0.0.1": true, "127.255.0.1": true, "::1": true, "::ffff:127.0.0.1": true,
+		"": false, "localhost.test": false, "128.0.0.1": false, "0.0.0.0": false, "::": false, "::2": false, "127.0.0.1:80": false, "127.1": false,
+	} {
+		if got := safehttp.Loopback(host); got != want {
+			t.Errorf("Loopback(%q) = %v, want %v", host, got, want)
+		}
+	}
+}
+
+func TestCause(t *testing.T) {
+	cause := errors.New("cause")
+	wrapped := &url.Error{Op: "Get", URL: "https://host.test/?s3cret", Err: cause}
+	for _, err := range []error{cause, wrapped, fmt.Errorf("more: %w", wrapped)} {
+		if got := safehttp.Cause(err); got != cause {
+			t.Errorf("Cause(%v) = %v, want the cause alone", err, got)
+		}
+	}
+}
+
+func TestReadBody(t *testing.T) {
+	for size, want := range map[int]error{0: nil, safehttp.MaxBody: nil, safehttp.MaxBody + 1: safehttp.ErrBodyTooLarge, 3 * safehttp.MaxBody: safehttp.ErrBodyTooLarge} {
+		body := bytes.Repeat([]byte("x"), size)
+		got, err := safehttp.ReadBody(bytes.NewReader(body))
+		if err != want {
+			t.Errorf("ReadBody() of %d bytes = %v, want %v", size, err, want)
+		}
+		if err == nil && !bytes.Equal(got, body) {
+			t.Errorf("ReadBody() of %d bytes has %d", size, len(got))
+		}
+	}
+	cut := io.MultiReader(strings.NewReader("x"), errReader{})
+	if got, err := safehttp.ReadBody(cut); err != io.ErrUnexpectedEOF || got != nil {
+		t.Errorf("ReadBody() = %q, %v; want no part of a body that is cut", got, err)
+	}
+}
+
+type errReader struct{}
+
+func (errReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+func TestIsRedirect(t *testing.T) {
+	for status := 100; status < 600; status++ {
+		want := status == 301 || status == 302 || status == 303 || status == 307 || status == 308
+		if got := safehttp.IsRedirect(status); got != want {
+			t.Errorf("IsRedirect(%d) = %v, want %v", status, got, want)
+		}
+	}
+}

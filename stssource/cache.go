@@ -19,7 +19,7 @@ import (
 // While a token is neither due nor ended, callers read current and one clock
 // and are gone. mu is taken to begin, join or end a flight, never across one.
 type cache struct {
-	fetch   func(context.Context) (*oauth2.Token, error)
+	fetch   fetchFunc
 	refresh Refresh
 	random  func() float64 // in [0, 1)
 
@@ -36,11 +36,18 @@ type cache struct {
 	heldUntil time.Time     //
 	took      time.Duration // what the last successful attempt took
 	stats     Status        // what Status reports, but for what current knows
+	rejects   int           // tokens in a row that an API rejected soon after they came
+	reports   []Attempt     // not yet told to the observer and the logger
+	telling   bool          // a goroutine tells them
 
-	telling sync.Mutex // held while the observer and the logger are called; never with mu
+	running atomic.Int32 // calls of fetch under way, those left behind included
 }
 
-func newCache(fetch func(context.Context) (*oauth2.Token, error), r Refresh) *cache {
+// fetchFunc gets a token. refusals is how many flights in a row have failed and
+// left callers without one: the more, the less it should ask of the service.
+type fetchFunc func(ctx context.Context, refusals int) (*oauth2.Token, error)
+
+func newCache(fetch fetchFunc, r Refresh) *cache {
 	return &cache{fetch: fetch, refresh: r, random: rand.Float64, gone: TriggerFirst}
 }
 
@@ -118,8 +125,12 @@ func (c *cache) join() (*flight, error) {
 	if e := c.current.Load(); e != nil && e.left() > 0 {
 		return nil, nil
 	}
-	if c.flight != nil {
-		return c.flight, nil
+	if f := c.flight; f != nil {
+		// From now on somebody waits for it.
+		if f.deadline.IsZero() {
+			f.deadline = time.Now().Add(c.refresh.timeout())
+		}
+		return f, nil
 	}
 	if c.held != nil && time.Now().Before(c.heldUntil) {
 		return nil, c.held
@@ -151,10 +162,38 @@ func (c *cache) invalidate(accessToken string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e := c.current.Load(); e != nil && e.token.AccessToken == accessToken {
-		c.current.Store(nil)
-		c.gone = TriggerInvalidated
-		c.stop()
+		c.forget()
 	}
+}
+
+// reject is invalidate for a token that an API answered with 401. It reports
+// whether another token is worth a try. An API that rejects every token must not
+// have the service asked for one with each request: while rejections follow each
+// other, a token is kept for as long as an error would be.
+func (c *cache) reject(e *entry) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	current := c.current.Load()
+	if current == nil || current.token.AccessToken != e.token.AccessToken {
+		return true // there is, or will be, another already
+	}
+	_, age := current.ages()
+	if age >= maxHold {
+		c.rejects = 0
+	}
+	if c.rejects > 0 && age < doubled(firstHold, maxHold, c.rejects, 0) {
+		return false
+	}
+	c.rejects++
+	c.forget()
+	return true
+}
+
+// forget drops the current token. It requires that mu is held.
+func (c *cache) forget() {
+	c.current.Store(nil)
+	c.gone = TriggerInvalidated
+	c.stop()
 }
 
 // arm starts the timer. It holds the cache weakly: a source that nobody
@@ -162,7 +201,7 @@ func (c *cache) invalidate(accessToken string) {
 func (c *cache) arm(d time.Duration) {
 	c.stop()
 	self := weak.Make(c)
-	c.timer = time.AfterFunc(max(d, 0), func() {
+	c.timer = time.AfterFunc(min(max(d, 0), maxSleep), func() {
 		if c := self.Value(); c != nil {
 			c.onTimer()
 		}
@@ -182,18 +221,66 @@ func (c *cache) onTimer() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e := c.current.Load()
-	if e == nil || c.flight != nil || !e.used.Load() || e.left() <= 0 {
+	if e == nil || c.flight != nil {
 		return
 	}
-	c.begin(TriggerAhead)
+	_, age := e.ages()
+	if wait := max(e.due-age, time.Until(c.nextTry)); wait > 0 {
+		c.arm(wait)
+		return
+	}
+	if e.used.Load() && age < e.end {
+		c.begin(TriggerAhead)
+	}
 }
 
-// report tells the observer and the logger of a, after everybody who waited has
-// been answered.
+// maxReports is how many attempts are kept for an observer that blocks.
+const maxReports = 64
+
+// report has the observer and the logger told of a. It requires that mu is held,
+// and calls neither: they may take their time, ask for a token or end their
+// goroutine.
 func (c *cache) report(a Attempt) {
-	c.telling.Lock()
-	defer c.telling.Unlock()
-	c.refresh.report(a)
+	if c.refresh.Observe == nil && c.refresh.Logger == nil || len(c.reports) >= maxReports {
+		return
+	}
+	c.reports = append(c.reports, a)
+	if !c.telling {
+		c.telling = true
+		go c.tell()
+	}
+}
+
+// tell calls the observer and the logger until there is nothing left to tell.
+func (c *cache) tell() {
+	idle := false
+	defer func() {
+		if !idle { // the observer ended this goroutine
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.telling = false
+		}
+	}()
+	for {
+		a, ok := c.nextReport()
+		if !ok {
+			idle = true
+			return
+		}
+		c.refresh.report(a)
+	}
+}
+
+func (c *cache) nextReport() (a Attempt, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.reports) == 0 {
+		c.reports, c.telling = nil, false
+		return Attempt{}, false
+	}
+	a = c.reports[0]
+	c.reports = c.reports[1:]
+	return a, true
 }
 
 // status returns what is known now.

@@ -3,9 +3,12 @@ package stssource_test
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"net/http"
+	"os"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -310,19 +313,21 @@ func TestProviderThatNeverReturnsIsLeftBehind(t *testing.T) {
 func TestPanicAndGoexitAreErrors(t *testing.T) {
 	for _, tt := range []struct {
 		name string
-		do   func()
+		do   func() error
 		want string
 	}{
-		{"panic with a secret", func() { panic("secret-canary") }, "stssource: fetch: the provider panicked with a string"},
-		{"runtime panic, which holds no data", func() { var m map[string]int; m["a"] = 1 }, "stssource: fetch: the provider panicked: assignment to entry in nil map"},
-		{"goexit", runtime.Goexit, "stssource: fetch: the provider ended its goroutine (runtime.Goexit)"},
+		{"an error that is a nil *Error", func() error { return (*stssource.Error)(nil) }, "stssource: fetch: the provider panicked: runtime error: invalid memory address or nil pointer dereference"},
+		{"an error that is a nil *RetrieveError", func() error { return (*oauth2.RetrieveError)(nil) }, "stssource: fetch: the provider panicked: runtime error: invalid memory address or nil pointer dereference"},
+		{"panic with a secret", func() error { panic("secret-canary") }, "stssource: fetch: the provider panicked with a string"},
+		{"runtime panic, which holds no data", func() error { var m map[string]int; m["a"] = 1; return nil }, "stssource: fetch: the provider panicked: assignment to entry in nil map"},
+		{"goexit", func() error { runtime.Goexit(); return nil }, "stssource: fetch: the provider ended its goroutine (runtime.Goexit)"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				broken := true
 				src, err := stssource.NewFromFunc(func(context.Context) (*oauth2.Token, error) {
 					if broken {
-						tt.do()
+						return nil, tt.do()
 					}
 					return &oauth2.Token{AccessToken: "a"}, nil
 				}, stssource.Refresh{})
@@ -403,6 +408,75 @@ func TestClocks(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Calls that do not return are left behind, but not without bound.
+func TestProvidersLeftBehindAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		var calls atomic.Int64
+		src, err := stssource.NewFromFunc(func(context.Context) (*oauth2.Token, error) {
+			calls.Add(1)
+			<-release // whatever its context says
+			return &oauth2.Token{AccessToken: "a"}, nil
+		}, stssource.Refresh{Timeout: time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 100 {
+			if _, err = src.Token(); err == nil {
+				t.Fatal("a token from nowhere")
+			}
+			time.Sleep(30 * time.Second)
+		}
+		if n := calls.Load(); n != 3 {
+			t.Errorf("%d calls under way, want 3", n)
+		}
+		if !strings.Contains(err.Error(), "must heed its context") {
+			t.Errorf("the error does not say what is wrong: %v", err)
+		}
+		close(release)
+		time.Sleep(30 * time.Second)
+		mustToken(t, src)
+	})
+}
+
+// Whoever joins a refresh that was begun ahead waits no longer than Timeout.
+func TestJoiningARefreshIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var hang atomic.Bool
+		src, err := stssource.NewFromFunc(func(ctx context.Context) (*oauth2.Token, error) {
+			if hang.Load() {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			return &oauth2.Token{AccessToken: "a", Expiry: time.Now().Add(time.Hour)}, nil
+		}, stssource.Refresh{Before: 5 * time.Minute, Timeout: time.Minute})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tok := mustToken(t, src)
+		hang.Store(true)
+		time.Sleep(55*time.Minute + time.Second) // the refresh has begun
+		src.Invalidate(tok)
+		begin := time.Now()
+		if _, err := src.Token(); err == nil || time.Since(begin) > time.Minute {
+			t.Errorf("after %v: %v, want an error within a minute", time.Since(begin), err)
+		}
+	})
+}
+
+// The errors of files have the methods of a net.Error, and do not pass by
+// themselves.
+func TestFileErrorIsNotRetried(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		iss := &issuer{fail: func() error { _, err := os.ReadFile("/nonexistent/token"); return err }}
+		_, err := iss.source(t, stssource.Refresh{}).Token()
+		e, ok := errors.AsType[*stssource.Error](err)
+		if !ok || e.Temporary || !errors.Is(err, fs.ErrNotExist) || iss.count() != 1 {
+			t.Errorf("got %v after %d calls, want a lasting error after one", err, iss.count())
+		}
+	})
 }
 
 // A caller waits because the wall clock was set forward; it is set right again

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -78,6 +79,9 @@ func checkProvider(field string, p subjecttoken.Provider, required bool) error {
 			return errors.New(field + " is nil: set it to a provider, such as subjecttoken.File{Path: ...}")
 		}
 		return nil
+	}
+	if v := reflect.ValueOf(p); v.Kind() == reflect.Pointer && v.IsNil() {
+		return fmt.Errorf("%s is a nil %T", field, p)
 	}
 	v, ok := p.(interface{ Validate() error })
 	if !ok {
@@ -154,37 +158,40 @@ func checkScope(s string) error {
 	return nil
 }
 
-// fieldOf names the field for each parameter that EndpointParams cannot hold.
+// fieldOf says what to do instead for each parameter that EndpointParams cannot
+// hold.
 var fieldOf = map[string]string{
-	"grant_type":            "nothing: it is always token-exchange",
-	"subject_token":         "SubjectToken",
-	"subject_token_type":    "SubjectTokenType",
-	"actor_token":           "ActorToken",
-	"actor_token_type":      "ActorTokenType",
-	"audience":              "Audiences",
-	"resource":              "Resources",
-	"scope":                 "Scopes",
-	"requested_token_type":  "RequestedTokenType",
-	"client_id":             "ClientID",
-	"client_secret":         "ClientSecret",
-	"client_assertion":      "ClientAssertion",
-	"client_assertion_type": "ClientAssertion",
+	"grant_type":            "it is always token-exchange",
+	"subject_token":         "set SubjectToken",
+	"subject_token_type":    "set SubjectTokenType",
+	"actor_token":           "set ActorToken",
+	"actor_token_type":      "set ActorTokenType",
+	"audience":              "set Audiences",
+	"resource":              "set Resources",
+	"scope":                 "set Scopes",
+	"requested_token_type":  "set RequestedTokenType",
+	"client_id":             "set ClientID",
+	"client_secret":         "set ClientSecret",
+	"client_assertion":      "set ClientAssertion",
+	"client_assertion_type": "set ClientAssertion",
 }
 
 func (c Config) checkParams() error {
-	camel := make(map[string]string, len(fieldOf))
-	for name := range fieldOf {
-		camel[lowerCamel(name)] = name
+	// The names that are sent, and what they stand for.
+	sent := func(name string) string { return name }
+	if c.Encoding == JSON {
+		sent = lowerCamel
+	}
+	taken := make(map[string]string, len(fieldOf))
+	for name, field := range fieldOf {
+		taken[sent(name)] = field
 	}
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(c.EndpointParams)) {
-		known := name
-		if c.Encoding == JSON && camel[name] != "" {
-			known = camel[name]
+		if why := taken[sent(name)]; why != "" {
+			errs = append(errs, fmt.Errorf("EndpointParams: %q cannot be set here: %s", name, why))
 		}
-		if field := fieldOf[known]; field != "" {
-			errs = append(errs, fmt.Errorf("EndpointParams: %q cannot be set here: set %s", name, field))
-		}
+		taken[sent(name)] = fmt.Sprintf("%q is sent under the same name", name)
 		if name == "" {
 			errs = append(errs, errors.New("EndpointParams: a parameter without a name"))
 		}
@@ -198,12 +205,32 @@ func (c Config) checkHeader() error {
 		switch http.CanonicalHeaderKey(name) {
 		case "Authorization", "Proxy-Authorization":
 			errs = append(errs, fmt.Errorf("Header: %s cannot be set: use ClientID and ClientSecret, if the service wants them", name))
+			continue
 		case "Cookie", "Host", "Content-Type", "Content-Length", "Content-Encoding", "Transfer-Encoding", "Accept", "Accept-Encoding", "Connection", "Trailer", "Te", "Upgrade":
 			errs = append(errs, fmt.Errorf("Header: %s cannot be set: it belongs to the exchange", name))
+			continue
+		}
+		if !isToken(name) {
+			errs = append(errs, fmt.Errorf("Header: %q is not the name of a field", name))
+		}
+		for _, v := range c.Header[name] {
+			if strings.ContainsFunc(v, isControl) {
+				errs = append(errs, fmt.Errorf("Header: the value of %s has a control character", name))
+			}
 		}
 	}
 	return errors.Join(errs...)
 }
+
+// isToken reports whether name can be the name of a header field (RFC 9110,
+// section 5.6.2).
+func isToken(name string) bool {
+	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
+		return r <= ' ' || r > '~' || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, r)
+	})
+}
+
+func isControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
 
 func (c Config) checkClient() error {
 	var errs []error

@@ -31,7 +31,8 @@ const (
 // and later changes have no effect. Only TokenURL and SubjectToken are
 // required; parameters without a value are not sent.
 //
-// A Config hides its secrets when printed, logged or encoded.
+// A Config hides its secrets when printed, logged or encoded, but not from a
+// print of a struct that has it in an unexported field.
 type Config struct {
 	// TokenURL is the token endpoint, for example
 	// https://sts.googleapis.com/v1/token. It must be https, or http to this
@@ -73,12 +74,14 @@ type Config struct {
 	// EndpointParams are further parameters of the body, such as options
 	// (Google) or connector_id (Dex). Names are those of the form encoding;
 	// [JSON] turns token_info into tokenInfo. Parameters that have a field here
-	// cannot be set.
+	// cannot be set. Values of 8 bytes or more do not show in errors, but for
+	// those of options.
 	EndpointParams url.Values
 
 	// Query holds query parameters of the token URL, such as Google's system
-	// parameters: key, quotaUser, prettyPrint, fields, $.xgafv. Their values
-	// never show in an error. Those that would make the answer unreadable
+	// parameters: key, quotaUser, prettyPrint, fields, $.xgafv. Values of keys
+	// and tokens, and all others of 8 bytes or more, never show in an error.
+	// Those that would make the answer unreadable
 	// (callback, alt other than json, fields without access_token) are refused,
 	// and those that carry a token are unless InsecureTokenInQuery is set.
 	Query url.Values
@@ -109,8 +112,8 @@ type Config struct {
 	// of a secret (RFC 7523, section 2.2). It is asked anew for each exchange.
 	ClientAssertion subjecttoken.Provider
 
-	// HTTPClient is whose Transport and Timeout the token requests use. Its
-	// cookie jar and its redirect policy are ignored: no redirect is followed,
+	// HTTPClient is whose Transport and Timeout the token requests use; without
+	// a Timeout, each request is given up after 15 seconds. Its cookie jar and its redirect policy are ignored: no redirect is followed,
 	// since it would post the subject token elsewhere. An [oauth2.Transport]
 	// or a [Transport] is left out, since it would add an Authorization header.
 	// If nil, all sources share one transport.

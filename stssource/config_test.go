@@ -65,6 +65,18 @@ func TestNewRefuses(t *testing.T) {
 		}, `EndpointParams: "subjectToken" cannot be set here: set SubjectToken`},
 		{"never by accident", func(c *stssource.Config) { c.Header = http.Header{"authorization": {"secret-canary"}} },
 			"Header: authorization cannot be set: use ClientID and ClientSecret, if the service wants them"},
+		{"not the name of a field", func(c *stssource.Config) { c.Header = http.Header{"bad name": {"v"}} }, `Header: "bad name" is not the name of a field`},
+		{"net/http would refuse it at each exchange", func(c *stssource.Config) { c.Header = http.Header{"X-Key": {"canary\nsecret"}} },
+			"Header: the value of X-Key has a control character"},
+		{"two parameters, one name", func(c *stssource.Config) {
+			c.Encoding = stssource.JSON
+			c.EndpointParams = url.Values{"a_b": {"1"}, "aB": {"2"}}
+		}, `EndpointParams: "a_b" cannot be set here: "aB" is sent under the same name`},
+		{"spelled to slip through", func(c *stssource.Config) {
+			c.Encoding = stssource.JSON
+			c.EndpointParams = url.Values{"grant__type": {"x"}}
+		}, `EndpointParams: "grant__type" cannot be set here: it is always token-exchange`},
+		{"a pointer to nothing", func(c *stssource.Config) { c.SubjectToken = (*subjecttoken.File)(nil) }, "SubjectToken is a nil *subjecttoken.File"},
 		{"half of a client", func(c *stssource.Config) { c.ClientSecret = "secret-canary" }, "ClientSecret is set and ClientID is not"},
 		{"a client authenticates in one way", func(c *stssource.Config) {
 			c.ClientID, c.ClientSecret = "id", "secret-canary"

@@ -44,7 +44,7 @@ func newEntry(tok *oauth2.Token, start time.Time, r Refresh, random float64) (*e
 		e.end = r.DefaultLifetime
 	}
 	if e.left() <= 0 {
-		return nil, &Error{Temporary: true, Err: fmt.Errorf("the new token ended %v ago: check this machine's clock",
+		return nil, &Error{Stage: StageFetch, Temporary: true, Err: fmt.Errorf("the new token ended %v ago: check this machine's clock",
 			-e.left().Round(time.Millisecond))}
 	}
 	e.due = r.dueAt(e.end, random)

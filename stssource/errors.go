@@ -6,13 +6,14 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"time"
 
 	"golang.org/x/oauth2"
 
+	"github.com/go-sts/sts/internal/redact"
+	"github.com/go-sts/sts/internal/safehttp"
 	"github.com/go-sts/sts/subjecttoken"
 )
 
@@ -66,13 +67,16 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
+// maxCause is how much of a cause's message an error shows, in bytes.
+const maxCause = 2048
+
 // outcome says what came back.
 func (e *Error) outcome() string {
 	if e.StatusCode == 0 || e.Code == "" && e.Description == "" {
 		if e.Err == nil {
 			return "failed"
 		}
-		return e.Err.Error()
+		return redact.Secrets{}.Text(e.Err.Error(), maxCause)
 	}
 	parts := []string{fmt.Sprintf("%d", e.StatusCode)}
 	if e.Code != "" {
@@ -127,19 +131,25 @@ func (e *Error) withNext(next time.Time) *Error {
 	return &c
 }
 
-// mendable reports whether e may end by itself as soon as a subject token is
-// written or rotated.
-func (e *Error) mendable() bool { return e.stale || e.Stage == StageSubjectToken }
+// mendable reports whether e may end by itself as soon as a token that this
+// program is given is written or rotated.
+func (e *Error) mendable() bool {
+	switch e.Stage {
+	case StageSubjectToken, StageActorToken, StageClientAssertion:
+		return true
+	}
+	return e.stale
+}
 
 // asError returns err as an *Error, which it is unless it comes from a function
 // given to NewFromFunc or from the cache itself.
 func asError(err error) *Error {
-	if e, ok := err.(*Error); ok {
+	if e, ok := err.(*Error); ok && e != nil {
 		return e
 	}
 	e := &Error{Stage: StageFetch, Temporary: isTemporary(err), Err: err}
-	if inner, ok := errors.AsType[*Error](err); ok {
-		e.Temporary, e.retryAfter, e.stale = inner.Temporary, inner.retryAfter, inner.stale
+	if inner, ok := errors.AsType[*Error](err); ok && inner != nil {
+		e.Temporary, e.retryAfter, e.stale = inner.Temporary, inner.retryAfter, inner.mendable()
 	}
 	return e
 }
@@ -150,14 +160,13 @@ func isTemporary(err error) bool {
 	if err, ok := errors.AsType[*subjecttoken.Error](err); ok {
 		return err.Temporary
 	}
-	if err, ok := errors.AsType[*oauth2.RetrieveError](err); ok && err.Response != nil {
-		return isTemporaryStatus(err.Response.StatusCode)
+	if err, ok := errors.AsType[*oauth2.RetrieveError](err); ok && err != nil && err.Response != nil {
+		return safehttp.TemporaryStatus(err.Response.StatusCode)
 	}
 	if errors.Is(err, context.Canceled) || isUntrusted(err) {
 		return false
 	}
-	_, network := errors.AsType[net.Error](err)
-	return network || errors.Is(err, context.DeadlineExceeded)
+	return safehttp.IsNetwork(err) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // isUntrusted reports whether err says that the other end is not who it should
@@ -168,16 +177,4 @@ func isUntrusted(err error) bool {
 	_, host := errors.AsType[x509.HostnameError](err)
 	_, invalid := errors.AsType[x509.CertificateInvalidError](err)
 	return verification || authority || host || invalid
-}
-
-// isTemporaryStatus reports whether a request that was answered with status may
-// be made again as it is.
-func isTemporaryStatus(status int) bool {
-	switch status {
-	case http.StatusRequestTimeout, http.StatusTooManyRequests,
-		http.StatusInternalServerError, http.StatusBadGateway,
-		http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return true
-	}
-	return false
 }

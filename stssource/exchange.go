@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -22,9 +23,10 @@ const (
 	grantType           = "urn:ietf:params:oauth:grant-type:token-exchange"
 	clientAssertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
-	// requestTimeout bounds one token request. An exchange is quick; a request
-	// that takes longer has met a dead connection or a server in trouble, and
-	// the deadline of the whole exchange leaves time for another.
+	// requestTimeout bounds one token request, if the HTTP client has no
+	// timeout of its own. An exchange is quick; a request that takes longer has
+	// met a dead connection or a server in trouble, and the deadline of the
+	// whole exchange leaves time for another.
 	requestTimeout = 15 * time.Second
 
 	// subjectSkew is how much of its life a subject token must have left to be
@@ -53,45 +55,61 @@ func newExchanger(c Config) *exchanger {
 		}
 		u.RawQuery += c.Query.Encode()
 	}
-	return &exchanger{config: c, url: u.String(), host: u.Host, client: tokenClient(c.HTTPClient)}
+	client := tokenClient(c.HTTPClient)
+	if client.Timeout == 0 {
+		client.Timeout = requestTimeout
+	}
+	return &exchanger{config: c, url: u.String(), host: u.Host, client: client}
 }
 
 // tokenClient returns a client for token requests that uses base's transport,
 // but for those layers of it that would authorize the request.
 func tokenClient(base *http.Client) *http.Client {
-	client := safehttp.Client(base)
+	if base == nil {
+		return safehttp.Client(nil)
+	}
+	bare := &http.Client{Transport: base.Transport, Timeout: base.Timeout}
 	for {
-		switch t := client.Transport.(type) {
+		switch t := bare.Transport.(type) {
 		case *oauth2.Transport:
-			client.Transport = t.Base
+			bare.Transport = nil
+			if t != nil {
+				bare.Transport = t.Base
+			}
 		case *Transport:
-			client.Transport = t.Base
+			bare.Transport = nil
+			if t != nil {
+				bare.Transport = t.Base
+			}
 		default:
-			return client
-		}
-		if client.Transport == nil {
-			return safehttp.Client(&http.Client{Timeout: client.Timeout})
+			return safehttp.Client(bare)
 		}
 	}
 }
 
 // exchange turns a subject token into an access token. If the service refuses
-// in a way that may mean that the subject token has just been replaced, it is
-// read once more, and sent if it is another.
-func (x *exchanger) exchange(ctx context.Context) (*oauth2.Token, error) {
+// in a way that may mean that a token has just been replaced, the providers are
+// asked once more, and what they give is sent if it is another. That is left out
+// after refusals, which a provider whose tokens are new each time would double.
+func (x *exchanger) exchange(ctx context.Context, refusals int) (*oauth2.Token, error) {
 	t, err := x.gather(ctx)
 	if err != nil {
 		return nil, err
 	}
 	token, err := x.request(ctx, t)
-	if err == nil || !asError(err).stale {
+	if err == nil || refusals > 0 || !asError(err).stale {
 		return token, err
 	}
 	again, gatherErr := x.gather(ctx)
-	if gatherErr != nil || again.subject.Value == t.subject.Value {
+	if gatherErr != nil || again.same(t) {
 		return nil, err
 	}
 	return x.request(ctx, again)
+}
+
+// same reports whether t and u would be sent as the same request.
+func (t tokens) same(u tokens) bool {
+	return t.subject.Value == u.subject.Value && t.actor.Value == u.actor.Value && t.assertion.Value == u.assertion.Value
 }
 
 // gather asks the providers.
@@ -149,8 +167,6 @@ func describe(p subjecttoken.Provider) string {
 
 // request sends one token request and reads the answer.
 func (x *exchanger) request(ctx context.Context, t tokens) (*oauth2.Token, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
 	ctx, strayed := x.watch(ctx)
 	req, err := x.newRequest(ctx, t)
 	if err != nil {
@@ -226,13 +242,32 @@ func (x *exchanger) secrets(t tokens) redact.Secrets {
 		values = append(values, c.basicCredentials())
 	}
 	u, _ := url.Parse(x.url)
-	for _, name := range secretQuery {
-		values = append(values, u.Query()[name]...)
+	for name, query := range u.Query() {
+		values = append(values, secretLike(query, slices.Contains(secretQuery, name))...)
 	}
 	for _, header := range c.Header {
-		values = append(values, header...)
+		values = append(values, secretLike(header, false)...)
+	}
+	for name, params := range c.EndpointParams {
+		if name != "options" { // where what is quoted says what is wrong
+			values = append(values, secretLike(params, false)...)
+		}
 	}
 	return redact.New(values...)
+}
+
+// secretLike returns those of values that may be secrets: all if they surely
+// are, and otherwise those that are long enough to be one. To hide each "en" and
+// each "1" of a message would take its sense.
+func secretLike(values []string, surely bool) []string {
+	const shortest = 8
+	var long []string
+	for _, v := range values {
+		if surely || len(v) >= shortest {
+			long = append(long, v)
+		}
+	}
+	return long
 }
 
 // failed describes an exchange without an answer.

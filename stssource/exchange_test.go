@@ -489,3 +489,91 @@ func TestStrayAuthorizationIsNamed(t *testing.T) {
 		t.Errorf("got %v, want an error that names the cause", err)
 	}
 }
+
+// Short values of a configuration are words of any message, and stay in it; long
+// ones may be secrets.
+func TestRedactionLeavesTheMessageReadable(t *testing.T) {
+	service := &ststest.Handler{}
+	service.Script(ststest.Reply{Status: 400, Times: -1,
+		Body: `{"error":"access_denied","error_description":"the token of tenant 1000 at /token?code=azure-function-key&x=1 password hunter2-hunter2"}`})
+	src := newSource(t, service, func(c *stssource.Config) {
+		c.Header = http.Header{"Accept-Language": {"en"}, "X-Api-Version": {"1"}}
+		c.Query = url.Values{"code": {"azure-function-key"}}
+		c.EndpointParams = url.Values{"password": {"hunter2-hunter2"}}
+	})
+	_, err := src.Token()
+	const want = "400 access_denied: the token of tenant 1000 at /token?code=[redacted]&x=1 password [redacted]"
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+// A provider whose tokens are new each time, as GitHub's are, must not double
+// the requests to a service that refuses.
+func TestRefusalsOfNewTokensAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		service := &ststest.Handler{}
+		service.Script(ststest.Reply{Error: "invalid_grant", Times: -1})
+		n := 0
+		src := newSource(t, service, func(c *stssource.Config) {
+			c.SubjectToken = subjecttoken.Func(func(context.Context) (subjecttoken.Token, error) {
+				n++
+				return subjecttoken.Token{Value: fmt.Sprint("subject-", n)}, nil
+			})
+		})
+		for begin := time.Now(); time.Since(begin) < 10*time.Second; time.Sleep(10 * time.Millisecond) {
+			if _, err := src.Token(); err == nil {
+				t.Fatal("a token from a service that refuses")
+			}
+		}
+		if n := len(service.Requests()); n > 10 {
+			t.Errorf("%d requests in 10s, want at most 10", n)
+		}
+	})
+}
+
+// The actor token is read anew after a refusal as well.
+func TestActorTokenIsReadOnceMoreAfterARefusal(t *testing.T) {
+	service := &ststest.Handler{}
+	service.Script(ststest.Reply{Error: "invalid_request"})
+	src := newSource(t, service, func(c *stssource.Config) { c.ActorToken = &sequence{values: []string{"old", "new"}} })
+	mustToken(t, src)
+	if got := service.Requests()[1].Params.Get("actor_token"); got != "new" {
+		t.Errorf("sent %q, want new", got)
+	}
+}
+
+// A client's own timeout is kept, also where it is longer than the usual one.
+func TestHTTPClientTimeout(t *testing.T) {
+	for _, tt := range []struct {
+		name             string
+		timeout, answers time.Duration
+		ok               bool
+	}{
+		{"none: 15 seconds", 0, 14 * time.Second, true},
+		{"none, and the service is slower", 0, 16 * time.Second, false},
+		{"longer", time.Minute, 20 * time.Second, true},
+		{"shorter", time.Second, 2 * time.Second, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				service := &ststest.Handler{Delay: tt.answers}
+				src := newSource(t, service, func(c *stssource.Config) { c.HTTPClient.Timeout = tt.timeout })
+				if _, err := src.Token(); (err == nil) != tt.ok {
+					t.Errorf("got %v, want success: %v", err, tt.ok)
+				}
+			})
+		})
+	}
+}
+
+func TestErrorIsOneLine(t *testing.T) {
+	src := newSource(t, &ststest.Handler{}, func(c *stssource.Config) {
+		c.HTTPClient = &http.Client{Transport: roundTripFunc(func(*http.Request) (*http.Response, error) {
+			return nil, errors.Join(errors.New("first\nsecond"), errors.New(strings.Repeat("long ", 10_000)))
+		})}
+		c.Refresh.Timeout = time.Second
+	})
+	_, err := src.Token()
+	checkOneLine(t, err)
+}

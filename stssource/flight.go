@@ -42,38 +42,42 @@ func (c *cache) fly(f *flight) {
 
 // attempt asks for a token once. It reports whether to ask again, and after
 // what pause.
-func (c *cache) attempt(f *flight) (again time.Duration, ok bool) {
-	limit := c.limit(f)
+func (c *cache) attempt(f *flight) (pause time.Duration, again bool) {
+	limit, refusals := c.limit(f)
 	start := time.Now()
-	tok, err := c.call(limit)
+	tok, err := c.call(limit, refusals)
 	report := Attempt{Start: start, Duration: time.Since(start), Trigger: f.trigger}
 	var e *entry
 	if err == nil {
 		e, err = newEntry(tok, start, c.refresh, c.random())
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stats.Exchanges++
 	if err == nil {
 		report.Expiry = e.token.Expiry
 		c.succeed(f, e, report.Duration)
 	} else {
 		failure := asError(err)
 		report.Err = failure
-		again, ok = c.fail(f, failure)
+		pause, again = c.fail(f, failure)
 	}
 	c.report(report)
-	return again, ok
+	return pause, again
 }
 
-// limit returns how long the next attempt of f may take.
-func (c *cache) limit(f *flight) time.Duration {
+// limit returns how long the next attempt of f may take, and how many flights in
+// a row have failed.
+func (c *cache) limit(f *flight) (limit time.Duration, refusals int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if left := c.left(); left > 0 {
-		return patience(left, c.took, c.refresh.timeout())
+		return patience(left, c.took, c.refresh.timeout()), c.refusals
 	}
 	if f.deadline.IsZero() {
 		f.deadline = time.Now().Add(c.refresh.timeout())
 	}
-	return time.Until(f.deadline)
+	return time.Until(f.deadline), c.refusals
 }
 
 // left returns how much of the current token's life is left; zero if there is
@@ -92,7 +96,11 @@ const grace = 100 * time.Millisecond
 // call runs fetch under a deadline of its own, with none of a caller's context
 // values. A fetch that panics, exits its goroutine or does not return is an
 // error and harms nobody else.
-func (c *cache) call(limit time.Duration) (*oauth2.Token, error) {
+func (c *cache) call(limit time.Duration, refusals int) (*oauth2.Token, error) {
+	if n := c.running.Load(); n >= maxRunning {
+		return nil, &Error{Stage: StageFetch, Temporary: true, Err: fmt.Errorf(
+			"%d earlier calls have not returned although their time was up: the provider must heed its context", n)}
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	type result struct {
@@ -100,15 +108,22 @@ func (c *cache) call(limit time.Duration) (*oauth2.Token, error) {
 		err error
 	}
 	results := make(chan result, 1)
+	c.running.Add(1)
 	go func() {
 		r := result{err: errExited}
 		defer func() {
 			if v := recover(); v != nil {
 				r = result{err: panicError(v)}
 			}
+			c.running.Add(-1)
 			results <- r
 		}()
-		r.tok, r.err = c.fetch(ctx)
+		r.tok, r.err = c.fetch(ctx, refusals)
+		if r.err != nil {
+			// Here, as the methods of a foreign error may panic.
+			r.err = asError(r.err)
+			_ = r.err.Error()
+		}
 	}()
 	select {
 	case r := <-results:
@@ -137,15 +152,12 @@ func panicError(v any) error {
 	return fmt.Errorf("the provider panicked with a %T", v)
 }
 
-// succeed makes e the current token and ends f.
+// succeed makes e the current token and ends f. It requires that mu is held.
 func (c *cache) succeed(f *flight, e *entry, took time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.current.Store(e)
 	c.failures, c.refusals, c.held = 0, 0, nil
 	c.nextTry = time.Time{}
 	c.took = took
-	c.stats.Exchanges++
 	c.stats.LastSuccess, c.stats.LastError = time.Now().Round(0), nil
 	if e.due != forever {
 		c.arm(e.due - time.Since(e.start))
@@ -155,12 +167,10 @@ func (c *cache) succeed(f *flight, e *entry, took time.Duration) {
 
 // fail decides what follows a failed attempt: while a token is valid the flight
 // ends and a timer starts the next one; otherwise the same flight tries again
-// for a while, and then its error is handed to everybody for a while.
-func (c *cache) fail(f *flight, err *Error) (again time.Duration, ok bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+// for a while, and then its error is handed to everybody for a while. It requires
+// that mu is held.
+func (c *cache) fail(f *flight, err *Error) (wait time.Duration, again bool) {
 	c.failures++
-	c.stats.Exchanges++
 	c.stats.Failures++
 	c.stats.LastError = err
 	now := time.Now()
@@ -175,7 +185,7 @@ func (c *cache) fail(f *flight, err *Error) (again time.Duration, ok bool) {
 	if f.deadline.IsZero() {
 		f.deadline = now.Add(c.refresh.timeout())
 	}
-	wait := pause(f.tries, err.retryAfter, c.random())
+	wait = pause(f.tries, err.retryAfter, c.random())
 	// After one flight that tried in vain, further ones ask once: the callers
 	// of a service that is down make a handful of requests, not four each time.
 	if err.Temporary && c.refusals == 0 && f.tries < maxTries && now.Add(wait).Before(f.deadline) {

@@ -84,7 +84,7 @@ func checkOneLine(t *testing.T, err error) {
 	if !ok {
 		t.Fatalf("not an *Error: %v", err)
 	}
-	if text := e.Error(); strings.ContainsAny(text, "\r\n\x00") || len(text) > 2000 {
+	if text := e.Error(); strings.ContainsAny(text, "\r\n\x00") || len(text) > 4000 {
 		t.Errorf("not one line of sensible length: %q", text)
 	}
 }

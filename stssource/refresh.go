@@ -19,7 +19,8 @@ type Refresh struct {
 
 	// Timeout bounds one exchange for callers who have no token to go on with:
 	// asking for the subject token, every attempt and the pauses between them.
-	// If zero, 1 minute.
+	// If zero, 1 minute. A single token request is given up after 15 seconds,
+	// or after HTTPClient.Timeout if that is set.
 	Timeout time.Duration
 
 	// DefaultLifetime is how long a token is taken to live if neither the
@@ -29,8 +30,9 @@ type Refresh struct {
 	DefaultLifetime time.Duration
 
 	// Observe, if not nil, is called after each attempt to get a token. It
-	// never sees one. Calls do not overlap. One that blocks delays later
-	// attempts, but nobody who waits for this one.
+	// never sees one. Calls are made one after another, in the order of the
+	// attempts, from a goroutine of their own: nobody waits for them. While
+	// one blocks, up to 64 attempts are kept for it, and further ones lost.
 	Observe func(Attempt)
 
 	// Logger, if not nil, is told of each attempt: successes at level Debug,
@@ -61,6 +63,15 @@ const (
 	// outage of 1.4 seconds at the least.
 	firstPause = 400 * time.Millisecond
 	maxPause   = 30 * time.Second
+
+	// maxSleep bounds how long a timer waits at a time. A timer outlives the
+	// source that nobody references any more; a few bytes of it, until then.
+	maxSleep = 30 * time.Minute
+
+	// maxRunning is how many calls of a fetch function may be under way if
+	// some do not return when their time is up: the current one and two that
+	// were left behind.
+	maxRunning = 3
 
 	// firstHold is how long callers get a failed exchange's error at once
 	// instead of another exchange; each further failure doubles it.
@@ -148,8 +159,9 @@ func pauseAhead(n int, after, left time.Duration, random float64) time.Duration 
 // hold returns for how long the error of the nth failed exchange in a row is
 // handed to callers before the service is asked again.
 func hold(n int, after time.Duration, mendable bool, random float64) time.Duration {
+	longest := maxHold
 	if mendable {
-		return doubled(firstHold, maxMendableHold, n, random)
+		longest = maxMendableHold
 	}
-	return max(doubled(firstHold, maxHold, n, random), min(after, maxHold))
+	return max(doubled(firstHold, longest, n, random), min(after, maxHold))
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-sts/sts/internal/jwt"
 	"github.com/go-sts/sts/internal/redact"
+	"github.com/go-sts/sts/internal/safehttp"
 	"github.com/go-sts/sts/subjecttoken"
 )
 
@@ -156,12 +157,15 @@ func extra(members map[string]json.RawMessage) map[string]any {
 // it, or as a google.rpc.Status, or as text.
 func (x *exchanger) refused(t tokens, resp *http.Response, body []byte) *Error {
 	secrets := x.secrets(t)
-	r := &oauth2.RetrieveError{Response: bareResponse(secrets, resp), Body: secrets.Bytes(body)}
+	r := &oauth2.RetrieveError{Response: bareResponse(secrets, resp)}
+	if resp.StatusCode > 299 { // with 2xx there may be a token in it
+		r.Body = secrets.Bytes(body)
+	}
 	e := &Error{
 		Stage:      StageExchange,
 		Host:       x.host,
 		StatusCode: resp.StatusCode,
-		Temporary:  isTemporaryStatus(resp.StatusCode),
+		Temporary:  safehttp.TemporaryStatus(resp.StatusCode),
 		retryAfter: retryAfter(resp.Header.Get("Retry-After"), time.Now()),
 		Err:        r,
 	}
@@ -169,11 +173,14 @@ func (x *exchanger) refused(t tokens, resp *http.Response, body []byte) *Error {
 	if code == "" && description == "" {
 		description = bodyText(resp.Header.Get("Content-Type"), body)
 	}
-	r.ErrorCode = secrets.Text(code, 64)
+	r.ErrorCode = code
+	if hints[code] == "" { // what is known to be a code is no secret
+		r.ErrorCode = secrets.Text(code, 64)
+	}
 	r.ErrorDescription = secrets.Text(description, maxDescription)
 	r.ErrorURI = secrets.Text(uri, maxDescription)
 	e.Code, e.Description = r.ErrorCode, r.ErrorDescription
-	e.stale = isStale(e.Code)
+	e.stale = isStale(code)
 	if e.Code == "" && e.Description == "" {
 		e.Description = "no reason given"
 	}

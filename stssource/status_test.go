@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"log/slog"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -140,5 +141,43 @@ func TestNewFromFuncRefuses(t *testing.T) {
 	_, err := stssource.NewFromFunc((&issuer{}).fetch, stssource.Refresh{Before: -1, Timeout: -1})
 	if err == nil || !strings.Contains(err.Error(), "Refresh.Before") || !strings.Contains(err.Error(), "Refresh.Timeout") {
 		t.Errorf("got %v, want both negative durations named", err)
+	}
+}
+
+// Whatever an observer does, callers have their answers.
+func TestObserverHarmsNobody(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		observe func(src *stssource.Source)
+	}{
+		{"it asks for a token", func(src *stssource.Source) { _, _ = src.Token() }},
+		{"it ends its goroutine", func(*stssource.Source) { runtime.Goexit() }},
+		{"it takes its time", func(*stssource.Source) { time.Sleep(time.Hour) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				begin := time.Now()
+				var src *stssource.Source
+				var told atomic.Int64
+				iss := &issuer{fail: func() error {
+					if time.Since(begin) < time.Second {
+						return passing()
+					}
+					return nil
+				}}
+				src = iss.source(t, stssource.Refresh{Observe: func(stssource.Attempt) {
+					told.Add(1)
+					tt.observe(src)
+				}})
+				mustToken(t, src)
+				if waited := time.Since(begin); waited > 5*time.Second {
+					t.Errorf("the caller waited %v", waited)
+				}
+				time.Sleep(24 * time.Hour)
+				if n := told.Load(); int(n) != iss.count() {
+					t.Errorf("the observer was told of %d attempts, want all %d", n, iss.count())
+				}
+			})
+		})
 	}
 }

@@ -26,7 +26,7 @@
 // retried until it works. A caller's context bounds its own wait, not the
 // exchange. A Source needs no Close.
 //
-// Errors are of type [*Error]. No token, secret or assertion appears in an
+// Errors of a Source are of type [*Error]. No token, secret or assertion appears in an
 // error or a log, nor when a Config or Source is printed.
 //
 // The package does not verify tokens, does not discover endpoints, and keeps
@@ -51,8 +51,8 @@ import (
 // concurrent use.
 type Source struct {
 	cache  *cache
-	name   string      // for messages: what tokens come from
-	header http.Header // added to each authorized request; see WithHeader
+	name   string       // for messages: what tokens come from
+	header *http.Header // added to each authorized request; see WithHeader; nil: nothing
 }
 
 var _ oauth2.TokenSource = (*Source)(nil)
@@ -69,11 +69,12 @@ func New(c Config) (*Source, error) {
 }
 
 // NewFromFunc returns a Source whose tokens come from fetch, kept and renewed
-// as [New] does it. It calls fetch from one goroutine at a time, under a
-// deadline of the Source's own. Errors of fetch are retried if they are network
-// errors, [oauth2.RetrieveError]s with a status that may pass, or [*Error]s
-// that are temporary; they must not hold secrets. A token without an Expiry
-// lives for r.DefaultLifetime.
+// as [New] does it. Calls of fetch do not overlap, unless one does not return
+// when the deadline of its context has passed: it is left behind, and at most
+// two of that kind are. Errors of fetch are retried if they are network errors,
+// [oauth2.RetrieveError]s with a status that may pass, or [*Error]s that are
+// temporary; they must not hold secrets. A token without an Expiry lives for
+// r.DefaultLifetime.
 func NewFromFunc(fetch func(context.Context) (*oauth2.Token, error), r Refresh) (*Source, error) {
 	if fetch == nil {
 		return nil, errors.New("stssource: the fetch function is nil")
@@ -81,7 +82,9 @@ func NewFromFunc(fetch func(context.Context) (*oauth2.Token, error), r Refresh) 
 	if err := r.check(); err != nil {
 		return nil, fmt.Errorf("stssource: %w", err)
 	}
-	return &Source{cache: newCache(fetch, r), name: "func"}, nil
+	return &Source{name: "func", cache: newCache(func(ctx context.Context, _ int) (*oauth2.Token, error) {
+		return fetch(ctx)
+	}, r)}, nil
 }
 
 // Token returns a token that has not ended. It is TokenContext with
@@ -94,10 +97,13 @@ func (s *Source) Token() (*oauth2.Token, error) { return s.TokenContext(context.
 // allows; the exchange itself goes on. It may return a valid token although ctx
 // has ended.
 //
-// Each caller gets a token of its own, and may change it. That is not only
-// courtesy: [oauth2.ReuseTokenSource], which [oauth2.NewClient] puts around
+// Each caller gets a token of its own, and may change its fields; what Extra
+// returns is shared. That is not only courtesy: [oauth2.ReuseTokenSource], which [oauth2.NewClient] puts around
 // every source, writes into the tokens it is given.
 func (s *Source) TokenContext(ctx context.Context) (*oauth2.Token, error) {
+	if s == nil || s.cache == nil {
+		return nil, errUnmade
+	}
 	e, err := s.cache.get(ctx)
 	if err != nil {
 		return nil, err
@@ -110,13 +116,21 @@ func (s *Source) TokenContext(ctx context.Context) (*oauth2.Token, error) {
 // ended. If t is still the cached token, the next caller waits for a new one;
 // otherwise, and for nil, nothing happens.
 func (s *Source) Invalidate(t *oauth2.Token) {
-	if t != nil {
+	if t != nil && s.cache != nil {
 		s.cache.invalidate(t.AccessToken)
 	}
 }
 
+// errUnmade is the error of a Source that is nil or zero.
+var errUnmade = &Error{Stage: StageRequest, Err: errors.New("the Source was not made by New or NewFromFunc")}
+
 // Status returns what the source knows of itself. It makes no request.
-func (s *Source) Status() Status { return s.cache.status() }
+func (s *Source) Status() Status {
+	if s.cache == nil {
+		return Status{LastError: errUnmade}
+	}
+	return s.cache.status()
+}
 
 // Client returns a client that authorizes its requests with tokens from s. It
 // keeps base's Timeout, Jar, CheckRedirect and, below the authorization, its
@@ -138,13 +152,15 @@ func (s *Source) Client(base *http.Client) *http.Client {
 // and fields of h take the place of those of the same name. Authorization is
 // left out.
 func (s *Source) WithHeader(h http.Header) *Source {
-	merged := make(http.Header, len(s.header)+len(h))
-	maps.Copy(merged, s.header)
-	for name, values := range h {
-		merged[http.CanonicalHeaderKey(name)] = slices.Clone(values)
+	merged := make(http.Header)
+	if s.header != nil {
+		maps.Copy(merged, *s.header)
+	}
+	for _, name := range slices.Sorted(maps.Keys(h)) {
+		merged[http.CanonicalHeaderKey(name)] = slices.Clone(h[name])
 	}
 	delete(merged, "Authorization")
-	return &Source{cache: s.cache, name: s.name, header: merged}
+	return &Source{cache: s.cache, name: s.name, header: &merged}
 }
 
 // String names the host that tokens come from.

@@ -1,6 +1,7 @@
 package stssource
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -18,12 +19,18 @@ import (
 //
 // A request waits for a token as long as its own context allows. It is sent
 // as it is if the caller has set an Authorization field, and without a token
-// after a redirect to another host, as net/http does with the fields it knows
-// to be sensitive. Plain http is refused but to this machine.
+// after a redirect to a host that is neither the first one nor a subdomain of
+// it, as net/http does with the fields it knows to be sensitive; this needs a
+// Base that sets Response.Request, as every transport must. Plain http is
+// refused but to this machine.
 //
 // If the answer is 401 with a Bearer challenge (RFC 6750, section 3), exactly
 // the token that was sent is invalidated, and the request is sent once more
-// with a new one if its body can be sent again.
+// with a new one if its body can be sent again. An API that goes on to reject
+// tokens gets the same one for a while, up to half a minute, and its answers
+// are returned as they are.
+//
+// The Request of a response is the one that was sent, Authorization included.
 type Transport struct {
 	Source *Source           // where tokens come from; required
 	Base   http.RoundTripper // what sends the requests; if nil, http.DefaultTransport
@@ -36,7 +43,7 @@ type Transport struct {
 // RoundTrip implements [http.RoundTripper]. Its own errors are of type
 // [*Error]; those of Base are returned as they are.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.Header.Get("Authorization") != "" || leftOrigin(req) {
+	if hasAuthorization(req.Header) || leftOrigin(req) {
 		return t.base().RoundTrip(req)
 	}
 	if err := t.check(req); err != nil {
@@ -55,18 +62,30 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil || resp.StatusCode != http.StatusUnauthorized || !challengesBearer(resp) {
 		return resp, err
 	}
-	t.Source.cache.invalidate(e.token.AccessToken)
-	return t.replay(req, resp)
+	if !t.Source.cache.reject(e) {
+		return resp, nil
+	}
+	return t.replay(req, resp, e)
 }
 
-// replay sends req once more with a new token. It returns the first response if
-// that cannot be done.
-func (t *Transport) replay(req *http.Request, first *http.Response) (*http.Response, error) {
+// CloseIdleConnections closes those of Base, for
+// [http.Client.CloseIdleConnections].
+func (t *Transport) CloseIdleConnections() {
+	if c, ok := t.base().(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
+
+// replay sends req once more with another token than the rejected one. It returns
+// the first response if that cannot be done.
+func (t *Transport) replay(req *http.Request, first *http.Response, rejected *entry) (*http.Response, error) {
 	if req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
 		return first, nil
 	}
+	// The exchange may need the connection that this answer occupies.
+	readShort(first)
 	e, err := t.Source.cache.get(req.Context())
-	if err != nil || e.header == "" {
+	if err != nil || e.header == "" || e.header == rejected.header {
 		return first, nil
 	}
 	again := t.authorized(req, e.header)
@@ -75,11 +94,30 @@ func (t *Transport) replay(req *http.Request, first *http.Response) (*http.Respo
 			return first, nil
 		}
 	}
-	// Read to its end the connection can be used again; no more than a little,
-	// as nobody waits for it.
-	_, _ = io.CopyN(io.Discard, first.Body, 4<<10)
-	first.Body.Close()
+	if first.Body != nil {
+		first.Body.Close()
+	}
 	return t.base().RoundTrip(again)
+}
+
+// readShort reads the body of resp into memory if it is known to be short.
+func readShort(resp *http.Response) {
+	if resp.Body == nil || resp.ContentLength < 0 || resp.ContentLength > 4<<10 {
+		return
+	}
+	body, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), failing{err}))
+}
+
+// failing is a reader at the end of what could be read.
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) {
+	if f.err != nil {
+		return 0, f.err
+	}
+	return 0, io.EOF
 }
 
 func (t *Transport) base() http.RoundTripper {
@@ -92,6 +130,9 @@ func (t *Transport) base() http.RoundTripper {
 func (t *Transport) check(req *http.Request) error {
 	if t.Source == nil {
 		return &Error{Stage: StageRequest, Err: errors.New("Transport.Source is nil")}
+	}
+	if t.Source.cache == nil {
+		return errUnmade
 	}
 	if req.URL == nil {
 		return nil // for the base to refuse
@@ -114,9 +155,11 @@ type authorizedRequest struct {
 // Authorization field, and with the fields of the source that it has none of.
 func (t *Transport) authorized(req *http.Request, authorization string) *http.Request {
 	a := &authorizedRequest{req: *req, value: [1]string{authorization}}
-	h := make(http.Header, len(req.Header)+len(t.Source.header)+1)
-	for name, values := range t.Source.header {
-		h[name] = slices.Clone(values)
+	h := make(http.Header, len(req.Header)+1)
+	if t.Source.header != nil {
+		for name, values := range *t.Source.header {
+			h[name] = slices.Clone(values)
+		}
 	}
 	for name, values := range req.Header {
 		h[name] = values
@@ -126,16 +169,41 @@ func (t *Transport) authorized(req *http.Request, authorization string) *http.Re
 	return &a.req
 }
 
+// hasAuthorization reports whether the caller has set an Authorization field,
+// under whatever spelling, be it empty.
+func hasAuthorization(h http.Header) bool {
+	const name = "Authorization"
+	if _, ok := h[name]; ok {
+		return true
+	}
+	for key := range h {
+		if len(key) == len(name) && strings.EqualFold(key, name) {
+			return true
+		}
+	}
+	return false
+}
+
 // leftOrigin reports whether req follows a redirect that went, somewhere on its
 // way, to a host to which net/http would not send the fields it knows to be
-// sensitive: neither the host of the first request nor a subdomain of it.
+// sensitive: neither the host of the first request nor a subdomain of it. Where
+// that cannot be known, it did.
 func leftOrigin(req *http.Request) bool {
+	const most = 100 // net/http follows 10
 	first := req
-	for first.Response != nil && first.Response.Request != nil {
-		first = first.Response.Request
+	for range most {
+		if first.Response == nil {
+			break
+		}
+		if first = first.Response.Request; first == nil || first.URL == nil {
+			return true
+		}
+	}
+	if first.Response != nil {
+		return true
 	}
 	for r := req; r != first; r = r.Response.Request {
-		if !staysHome(first.URL, r.URL) {
+		if r.URL == nil || !staysHome(first.URL, r.URL) {
 			return true
 		}
 	}
@@ -154,14 +222,34 @@ func staysHome(home, to *url.URL) bool {
 	return strings.HasSuffix(dest, "."+from)
 }
 
-// challengesBearer reports whether resp asks for a Bearer token.
+// challengesBearer reports whether resp asks for a Bearer token. A field may hold
+// several challenges, and quoted strings (RFC 9110, section 11.6.1).
 func challengesBearer(resp *http.Response) bool {
-	for _, challenge := range resp.Header.Values("Www-Authenticate") {
-		if len(challenge) >= 6 && strings.EqualFold(challenge[:6], "Bearer") {
-			return true
+	for _, field := range resp.Header.Values("Www-Authenticate") {
+		for _, part := range splitUnquoted(field) {
+			scheme, _, _ := strings.Cut(strings.TrimSpace(part), " ")
+			if strings.EqualFold(scheme, "Bearer") {
+				return true
+			}
 		}
 	}
 	return false
+}
+
+// splitUnquoted splits s at the commas that are not within a quoted string.
+func splitUnquoted(s string) []string {
+	quoted, escaped := false, false
+	return strings.FieldsFunc(s, func(r rune) bool {
+		switch {
+		case escaped:
+			escaped = false
+		case quoted && r == '\\':
+			escaped = true
+		case r == '"':
+			quoted = !quoted
+		}
+		return r == ',' && !quoted
+	})
 }
 
 func closeBody(req *http.Request) {

@@ -8,10 +8,13 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/oauth2"
 
 	"github.com/go-sts/sts/stssource"
 	"github.com/go-sts/sts/stssource/ststest"
@@ -181,6 +184,9 @@ func TestRejectedTokenIsReplacedOnce(t *testing.T) {
 		{"a body that can be sent again", `bearer`, func() io.Reader { return strings.NewReader("body") }, 1, 2, 2, 200},
 		{"a body that cannot", `Bearer`, func() io.Reader { return io.MultiReader(strings.NewReader("body")) }, 1, 1, 1, 401},
 		{"rejected again: the answer is the API's", `Bearer`, nil, 9, 2, 2, 401},
+		{"a second challenge of one field", `Basic realm="a, Bearer", Bearer error="invalid_token"`, nil, 1, 2, 2, 200},
+		{"a word in a quoted string", `Basic realm="a, Bearer"`, nil, 1, 1, 1, 401},
+		{"a scheme that only begins alike", `BearerX`, nil, 1, 1, 1, 401},
 		{"another scheme", `Basic realm="x"`, nil, 1, 1, 1, 401},
 		{"no challenge", "", nil, 1, 1, 1, 401},
 	} {
@@ -266,5 +272,172 @@ func TestWithHeader(t *testing.T) {
 		if diff := cmp.Diff(tt.want, seen); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
 		}
+	}
+}
+
+// An API that rejects every token costs a few exchanges, not one for each
+// request.
+func TestAPIThatRejectsEveryToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		iss := &issuer{latency: 50 * time.Millisecond}
+		base := &http.Client{Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 401, Header: http.Header{"Www-Authenticate": {"Bearer"}}, Body: http.NoBody, Request: r}, nil
+		})}
+		client := iss.source(t, stssource.Refresh{}).Client(base)
+		for begin := time.Now(); time.Since(begin) < time.Minute; time.Sleep(100 * time.Millisecond) {
+			resp, err := client.Get("https://api.example.com/")
+			if err != nil || resp.StatusCode != 401 {
+				t.Fatalf("got %v, %v", resp, err)
+			}
+		}
+		if n := iss.count(); n > 10 || n < 2 {
+			t.Errorf("%d exchanges in a minute of rejections, want 2 to 10", n)
+		}
+	})
+}
+
+func TestConcurrentRejectionsCauseOneExchange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		iss := &issuer{latency: time.Second}
+		src := iss.source(t, stssource.Refresh{})
+		mustToken(t, src)
+		base := &http.Client{Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) {
+			time.Sleep(time.Second)
+			resp := &http.Response{StatusCode: 200, Header: http.Header{}, Body: http.NoBody, Request: r}
+			if r.Header.Get("Authorization") == "Bearer token-1" {
+				resp.StatusCode = 401
+				resp.Header.Set("WWW-Authenticate", "Bearer")
+			}
+			return resp, nil
+		})}
+		client := src.Client(base)
+		var wg sync.WaitGroup
+		for range 100 {
+			wg.Go(func() {
+				resp, err := client.Get("https://api.example.com/")
+				if err != nil || resp.StatusCode != 200 {
+					t.Errorf("got %v, %v", resp, err)
+				}
+			})
+		}
+		wg.Wait()
+		if n := iss.count(); n != 2 {
+			t.Errorf("%d exchanges for 100 rejections of one token, want 2", n)
+		}
+	})
+}
+
+// Where a redirect came from must be known for a token to be sent.
+func TestRedirectOfUnknownOrigin(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		chain func(*http.Request)
+	}{
+		{"a transport that does not set Response.Request", func(r *http.Request) { r.Response = &http.Response{} }},
+		{"a request without a URL", func(r *http.Request) { r.Response = &http.Response{Request: &http.Request{}} }},
+		{"a circle", func(r *http.Request) { r.Response = &http.Response{Request: r} }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			req, _ := http.NewRequest("GET", "https://evil.example/", nil)
+			tt.chain(req)
+			transport := &stssource.Transport{
+				Source: (&issuer{}).source(t, stssource.Refresh{}),
+				Base: roundTripFunc(func(r *http.Request) (*http.Response, error) {
+					if got := r.Header.Get("Authorization"); got != "" {
+						t.Errorf("%s was sent", got)
+					}
+					return &http.Response{StatusCode: 200, Body: http.NoBody, Request: r}, nil
+				}),
+			}
+			if _, err := transport.RoundTrip(req); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// A rejection with a body that does not end, or with none at all, delays nobody.
+func TestRejectionWithAStrangeBody(t *testing.T) {
+	for name, body := range map[string]io.ReadCloser{"none": nil, "without an end": io.NopCloser(hanging{})} {
+		t.Run(name, func(t *testing.T) {
+			requests := 0
+			transport := &stssource.Transport{
+				Source: (&issuer{}).source(t, stssource.Refresh{}),
+				Base: roundTripFunc(func(r *http.Request) (*http.Response, error) {
+					if requests++; requests > 1 {
+						return &http.Response{StatusCode: 200, Body: http.NoBody, Request: r}, nil
+					}
+					return &http.Response{StatusCode: 401, ContentLength: -1, Body: body, Request: r,
+						Header: http.Header{"Www-Authenticate": {"Bearer"}}}, nil
+				}),
+			}
+			req, _ := http.NewRequest("GET", "https://api.example.com/", nil)
+			resp, err := transport.RoundTrip(req)
+			if err != nil || resp.StatusCode != 200 {
+				t.Errorf("got %v, %v", resp, err)
+			}
+		})
+	}
+}
+
+// hanging is a body that never ends.
+type hanging struct{}
+
+func (hanging) Read([]byte) (int, error) { select {} }
+
+func TestCallersAuthorizationInAnySpelling(t *testing.T) {
+	for _, header := range []http.Header{
+		{"authorization": {"Basic bWluZQ=="}},
+		{"Authorization": {""}},
+	} {
+		var got http.Header
+		transport := &stssource.Transport{
+			Source: (&issuer{}).source(t, stssource.Refresh{}),
+			Base: roundTripFunc(func(r *http.Request) (*http.Response, error) {
+				got = r.Header
+				return &http.Response{StatusCode: 200, Body: http.NoBody, Request: r}, nil
+			}),
+		}
+		req, _ := http.NewRequest("GET", "https://api.example.com/", nil)
+		req.Header = header
+		if _, err := transport.RoundTrip(req); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(header, got); diff != "" {
+			t.Errorf("the caller's own was changed (-want +got):\n%s", diff)
+		}
+	}
+}
+
+type idler struct {
+	http.RoundTripper
+	closed int
+}
+
+func (i *idler) CloseIdleConnections() { i.closed++ }
+
+func TestCloseIdleConnectionsReachesBase(t *testing.T) {
+	base := new(idler)
+	(&issuer{}).source(t, stssource.Refresh{}).Client(&http.Client{Transport: base}).CloseIdleConnections()
+	if base.closed != 1 {
+		t.Errorf("the base was asked %d times, want once", base.closed)
+	}
+}
+
+func TestUnmadeSource(t *testing.T) {
+	for _, src := range []*stssource.Source{nil, new(stssource.Source)} {
+		if _, err := src.Token(); err == nil || !strings.Contains(err.Error(), "was not made by New") {
+			t.Errorf("got %v, want an error that names the cause", err)
+		}
+	}
+	src := new(stssource.Source)
+	src.Invalidate(&oauth2.Token{AccessToken: "a"})
+	if src.Status().LastError == nil {
+		t.Error("a zero Source has a good status")
+	}
+	body := &closeCounter{Reader: strings.NewReader("x")}
+	req, _ := http.NewRequest("POST", "https://api.example.com/", body)
+	if _, err := (&stssource.Transport{Source: src}).RoundTrip(req); err == nil || body.closed != 1 {
+		t.Errorf("got %v, with the body closed %d times", err, body.closed)
 	}
 }

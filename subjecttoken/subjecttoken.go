@@ -15,6 +15,13 @@
 // [FromTokenSource] uses another token source's access token as the subject,
 // and [Cached] keeps a token that is costly to get.
 //
+// For many platforms there is a preset, which knows where the platform keeps
+// its tokens, and outside of it says what to set: [GitHubActions], [GitLab],
+// [CircleCI], [Bitbucket], [Buildkite], [HCPTerraform], [GCEMetadata],
+// [AzureManagedIdentity], [AzureWorkloadIdentity] and [EKSServiceAccount].
+// Their tokens have no Type, so that whoever uses them decides. For Kubernetes,
+// SPIFFE and Vault see the examples.
+//
 // The providers are plain structs: set their fields and hand them over. Each
 // has a Validate method that reports all mistakes of its configuration at
 // once, without reading, asking or running anything.
@@ -30,13 +37,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"time"
 
 	"golang.org/x/oauth2"
 
 	"github.com/go-sts/sts/internal/redact"
+	"github.com/go-sts/sts/internal/safehttp"
 )
 
 // The token types of RFC 8693, section 3.
@@ -169,11 +175,12 @@ func (f Func) Validate() error {
 type Error struct {
 	// Source names the source: "file /var/run/token", "url
 	// https://host/path" (without its query), "command get-token" (without
-	// its arguments), "environment variable TOKEN".
+	// its arguments), "environment variable TOKEN", or the preset, such as
+	// "GitLab ID token".
 	Source string
 
-	// StatusCode is the HTTP status of a [URL]'s last answer. If zero, there
-	// was no answer, or the source is not a URL.
+	// StatusCode is the HTTP status of the last answer of a [URL] or of a
+	// preset that asks one. If zero, there was no answer, or nobody was asked.
 	StatusCode int
 
 	// Temporary says that asking again a little later may work without
@@ -211,20 +218,9 @@ func passing(err error) bool {
 		return e.Temporary
 	}
 	if e, ok := errors.AsType[*oauth2.RetrieveError](err); ok && e.Response != nil {
-		return passingStatus(e.Response.StatusCode)
+		return safehttp.TemporaryStatus(e.Response.StatusCode)
 	}
-	_, network := errors.AsType[net.Error](err)
-	return network || errors.Is(err, context.DeadlineExceeded)
-}
-
-func passingStatus(status int) bool {
-	switch status {
-	case http.StatusRequestTimeout, http.StatusTooManyRequests,
-		http.StatusInternalServerError, http.StatusBadGateway,
-		http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return true
-	}
-	return false
+	return safehttp.IsNetwork(err) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // caused is a message of ours with a cause whose own message would repeat it,

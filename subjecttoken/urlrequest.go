@@ -77,7 +77,7 @@ func (u URL) statusError(res *http.Response) *Error {
 		text += u.redirectText(res)
 	}
 	e := u.fail(res.StatusCode, errors.New(text))
-	e.Temporary = passingStatus(res.StatusCode)
+	e.Temporary = safehttp.TemporaryStatus(res.StatusCode)
 	return e
 }
 

@@ -61,9 +61,11 @@ func forms(v string) []string {
 	if v == "" {
 		return nil
 	}
-	quoted, _ := json.Marshal(v) // a string always marshals
+	quoted, _ := json.Marshal(v)         // a string always marshals
+	unescaped, _ := url.QueryUnescape(v) // some tokens are escaped themselves
 	return append(lines(v),
 		v,
+		strings.TrimSpace(unescaped),
 		url.QueryEscape(v),
 		url.PathEscape(v),
 		string(quoted[1:len(quoted)-1]),
@@ -152,6 +154,7 @@ type span struct{ start, end int }
 // first first. They may overlap: the forms of one secret often begin alike.
 func (s Secrets) find(text string) []span {
 	var found []span
+	whole := make(map[int]bool) // where a whole form starts
 	for _, form := range s.forms {
 		probe := form
 		if len(form) >= 2*prefixLen {
@@ -164,12 +167,28 @@ func (s Secrets) find(text string) []span {
 			}
 			start := from + i
 			end := start + common(text[start:], form)
+			whole[start] = whole[start] || end-start == len(form)
 			found = append(found, span{start, end})
 			from = end - len(probe) + 1
 		}
 	}
+	for i, f := range found {
+		if !whole[f.start] {
+			// What goes on without a break is more of it, escaped in a way
+			// that is not among the forms: \/ or \u002B.
+			found[i].end += breakIn(text[f.end:])
+		}
+	}
 	sort.Slice(found, func(i, j int) bool { return found[i].start < found[j].start })
 	return found
+}
+
+// breakIn returns where the first character is in text that ends a token.
+func breakIn(text string) int {
+	if i := strings.IndexAny(text, " \t\r\n\"'<>,;&(){}[]"); i >= 0 {
+		return i
+	}
+	return len(text)
 }
 
 // common returns how many bytes a and b begin with alike.

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -64,7 +65,27 @@ func Client(base *http.Client) *http.Client {
 			c.Transport = base.Transport
 		}
 	}
+	c.Transport = quietTransport{c.Transport}
 	return c
+}
+
+// quietTransport leaves of a Location no more than where it points: a client
+// shows the whole of one that it cannot parse in its error, and there may be a
+// token in it.
+type quietTransport struct{ base http.RoundTripper }
+
+func (t quietTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := t.base.RoundTrip(req)
+	if err != nil || resp.Header.Get("Location") == "" {
+		return resp, err
+	}
+	location, parseErr := resp.Location()
+	resp.Header = resp.Header.Clone()
+	resp.Header.Del("Location")
+	if parseErr == nil {
+		resp.Header.Set("Location", (&url.URL{Scheme: location.Scheme, Host: location.Host, Path: "/"}).String())
+	}
+	return resp, nil
 }
 
 // Plain says to which hosts a request may go over plain http.
@@ -134,6 +155,26 @@ func Loopback(host string) bool {
 	}
 	ip, err := netip.ParseAddr(host)
 	return err == nil && ip.Unmap().IsLoopback()
+}
+
+// TemporaryStatus reports whether a request that was answered with status may
+// be made again as it is.
+func TemporaryStatus(status int) bool {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusTooManyRequests,
+		http.StatusInternalServerError, http.StatusBadGateway,
+		http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
+}
+
+// IsNetwork reports whether err comes from a network. The errors of files are
+// none, although a syscall.Errno has the methods of a net.Error.
+func IsNetwork(err error) bool {
+	network, ok := errors.AsType[net.Error](err)
+	_, errno := network.(syscall.Errno)
+	return ok && !errno
 }
 
 // Cause returns err without the *url.Error that net/http and net/url put around

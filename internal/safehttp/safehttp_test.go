@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -13,6 +14,7 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -155,7 +157,7 @@ func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f
 
 // A proxy has no business with what metadata servers say about this machine.
 func TestProxy(t *testing.T) {
-	transport := safehttp.Client(nil).Transport.(*http.Transport)
+	transport := safehttp.Shared.(*http.Transport)
 	for target, proxied := range map[string]bool{
 		"https://host.test/":               true,
 		"http://host.test/":                true,
@@ -220,6 +222,49 @@ func TestIsRedirect(t *testing.T) {
 		want := status == 301 || status == 302 || status == 303 || status == 307 || status == 308
 		if got := safehttp.IsRedirect(status); got != want {
 			t.Errorf("IsRedirect(%d) = %v, want %v", status, got, want)
+		}
+	}
+}
+
+// A Location that cannot be parsed is no error that shows it.
+func TestLocation(t *testing.T) {
+	for location, want := range map[string]string{
+		"https://elsewhere.test/%zz?session=canary":              "",
+		"https://user:canary@elsewhere.test/path?session=canary": "https://elsewhere.test/",
+		"/other?canary": "https://host.test/",
+	} {
+		client := safehttp.Client(&http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 307, Header: http.Header{"Location": {location}}, Body: http.NoBody, Request: r}, nil
+		})})
+		resp, err := client.Get("https://host.test/token")
+		if err != nil {
+			t.Errorf("%s: %v", location, err)
+			continue
+		}
+		if got := resp.Header.Get("Location"); got != want || resp.StatusCode != 307 {
+			t.Errorf("%s: status %d, Location %q, want %q", location, resp.StatusCode, got, want)
+		}
+	}
+}
+
+func TestTemporary(t *testing.T) {
+	for status, want := range map[int]bool{200: false, 400: false, 401: false, 404: false, 408: true, 429: true, 500: true, 501: false, 502: true, 503: true, 504: true} {
+		if got := safehttp.TemporaryStatus(status); got != want {
+			t.Errorf("TemporaryStatus(%d) = %v", status, got)
+		}
+	}
+	_, notThere := os.ReadFile("/nonexistent")
+	for _, row := range []struct {
+		err  error
+		want bool
+	}{
+		{notThere, false}, // although an Errno has the methods of a net.Error
+		{&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, true},
+		{&net.DNSError{IsNotFound: true}, true},
+		{errors.New("other"), false},
+	} {
+		if got := safehttp.IsNetwork(row.err); got != row.want {
+			t.Errorf("IsNetwork(%v) = %v", row.err, got)
 		}
 	}
 }

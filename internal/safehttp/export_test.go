@@ -1,0 +1,4 @@
+package safehttp
+
+// Shared is the transport of clients that bring none.
+var Shared = shared

@@ -16,6 +16,10 @@ import (
 	"github.com/go-sts/sts/stssource"
 )
 
+// raceEnabled is whether the race detector watches, which makes everything
+// slower by an order of magnitude.
+var raceEnabled bool
+
 // A day of callers who come every so often: only the first waits, and the
 // tokens cost little more than the 24 that they must.
 func TestSimulatedDay(t *testing.T) {
@@ -61,8 +65,8 @@ func TestExchangesOverTenLifetimes(t *testing.T) {
 	} {
 		t.Run(life.String(), func(t *testing.T) {
 			every := 50 * time.Millisecond
-			if testing.Short() && life > time.Hour {
-				every = time.Second
+			if (testing.Short() || raceEnabled) && life > time.Hour {
+				every = time.Second // 8.6 million calls otherwise
 			}
 			synctest.Test(t, func(t *testing.T) {
 				iss := &issuer{lifetime: life}

@@ -1,0 +1,5 @@
+//go:build race
+
+package stssource_test
+
+func init() { raceEnabled = true }

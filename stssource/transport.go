@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -155,33 +156,29 @@ type authorizedRequest struct {
 // Authorization field, and with the fields of the source that it has none of.
 func (t *Transport) authorized(req *http.Request, authorization string) *http.Request {
 	a := &authorizedRequest{req: *req, value: [1]string{authorization}}
-	h := make(http.Header, len(req.Header)+1)
+	h := maps.Clone(req.Header)
+	if h == nil {
+		h = make(http.Header, 1)
+	}
 	if t.Source.header != nil {
 		for name, values := range *t.Source.header {
-			h[name] = slices.Clone(values)
+			if _, own := h[name]; !own {
+				h[name] = slices.Clone(values)
+			}
 		}
-	}
-	for name, values := range req.Header {
-		h[name] = values
 	}
 	h["Authorization"] = a.value[:]
 	a.req.Header = h
 	return &a.req
 }
 
-// hasAuthorization reports whether the caller has set an Authorization field,
-// under whatever spelling, be it empty.
+// hasAuthorization reports whether the caller has set an Authorization field, be
+// it empty. Besides the spelling that Header.Set gives it, only that of HTTP/2
+// is met; to look through the whole header would cost as much as all the rest.
 func hasAuthorization(h http.Header) bool {
-	const name = "Authorization"
-	if _, ok := h[name]; ok {
-		return true
-	}
-	for key := range h {
-		if len(key) == len(name) && strings.EqualFold(key, name) {
-			return true
-		}
-	}
-	return false
+	_, canonical := h["Authorization"]
+	_, lower := h["authorization"]
+	return canonical || lower
 }
 
 // leftOrigin reports whether req follows a redirect that went, somewhere on its

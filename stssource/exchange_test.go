@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -325,18 +327,27 @@ func TestMissingExpiresIn(t *testing.T) {
 }
 
 func TestEndedSubjectTokenIsNotSent(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	ended := unsignedJWT(time.Now().Add(-3 * time.Minute))
+	path := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(path, []byte(ended), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("STSSOURCE_TEST_TOKEN", ended)
+	for _, tt := range []struct {
+		provider subjecttoken.Provider
+		names    string
+	}{
+		{subjecttoken.File{Path: path}, path},
+		{subjecttoken.Env{Name: "STSSOURCE_TEST_TOKEN"}, "STSSOURCE_TEST_TOKEN"},
+		{subjecttoken.Func(func(context.Context) (subjecttoken.Token, error) {
+			return subjecttoken.Token{Value: ended}, nil
+		}), "subjecttoken.Func"},
+	} {
 		service := &ststest.Handler{}
-		ended := unsignedJWT(time.Now().Add(-3 * time.Minute))
-		src := newSource(t, service, func(c *stssource.Config) {
-			c.SubjectToken = subjecttoken.Func(func(context.Context) (subjecttoken.Token, error) {
-				return subjecttoken.Token{Value: ended}, nil
-			})
-		})
-		_, err := src.Token()
+		_, err := newSource(t, service, func(c *stssource.Config) { c.SubjectToken = tt.provider }).Token()
 		e, ok := errors.AsType[*stssource.Error](err)
-		if !ok || e.Stage != stssource.StageSubjectToken || !strings.Contains(err.Error(), "expired 3m0s ago") {
-			t.Errorf("got %v, want an error about a subject token that expired 3m0s ago", err)
+		if !ok || e.Stage != stssource.StageSubjectToken || !strings.Contains(err.Error(), "expired 3m") || !strings.Contains(err.Error(), tt.names) {
+			t.Errorf("got %v, want an error about a token of %s that expired 3 minutes ago", err, tt.names)
 		}
 		if strings.Contains(err.Error(), ended) {
 			t.Errorf("the error shows the token: %v", err)
@@ -344,7 +355,7 @@ func TestEndedSubjectTokenIsNotSent(t *testing.T) {
 		if n := len(service.Requests()); n != 0 {
 			t.Errorf("%d requests, want none", n)
 		}
-	})
+	}
 }
 
 func TestSubjectTokenIsReadOnceMoreAfterARefusal(t *testing.T) {

@@ -50,4 +50,7 @@ func (e Env) Validate() error {
 	return invalid(e.source(), append(errs, checkField(e.JSONField))...)
 }
 
+// String names the variable.
+func (e Env) String() string { return "subjecttoken.Env(" + e.Name + ")" }
+
 func (e Env) source() string { return "environment variable " + e.Name }

@@ -69,6 +69,9 @@ func (f File) Validate() error {
 	return invalid(f.source(), append(errs, checkField(f.JSONField))...)
 }
 
+// String names the file.
+func (f File) String() string { return "subjecttoken.File(" + f.Path + ")" }
+
 func (f File) source() string { return "file " + f.Path }
 
 func (f File) token() (Token, error) {

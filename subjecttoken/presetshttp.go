@@ -5,9 +5,10 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
+
+	"github.com/go-sts/sts/internal/safehttp"
 )
 
 // GitHubActions is a [Provider] of the OpenID Connect token of a GitHub
@@ -214,19 +215,11 @@ func (a AzureManagedIdentity) endpoint() (URL, error) {
 	return u, nil
 }
 
-// sharedAddresses are those of RFC 6598, which are as private as those of
-// RFC 1918.
-var sharedAddresses = netip.MustParsePrefix("100.64.0.0/10")
-
 // privateHost reports whether a URL's host is a private address: App Service
 // has its endpoint on one, by plain http, in the worker that runs the app.
 func privateHost(raw string) bool {
 	u, err := url.Parse(raw)
-	if err != nil {
-		return false
-	}
-	ip, err := netip.ParseAddr(u.Hostname())
-	return err == nil && (ip.IsPrivate() || sharedAddresses.Contains(ip))
+	return err == nil && safehttp.Private(u.Hostname())
 }
 
 // Validate reports what is wrong with a. It asks nobody.

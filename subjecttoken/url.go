@@ -93,13 +93,14 @@ func (u URL) Validate() error {
 	return invalid(u.source(), err, checkField(u.JSONField), checkTimeout(u.Timeout), checkHeader(u.Header))
 }
 
-// Format prints u without its header and query, whatever the verb.
-func (u URL) Format(f fmt.State, _ rune) { redact.Format(f, u.describe()) }
+// Format prints String, whatever the verb.
+func (u URL) Format(f fmt.State, _ rune) { redact.Format(f, u.String()) }
 
-// MarshalText gives the text of Format.
-func (u URL) MarshalText() ([]byte, error) { return []byte(u.describe()), nil }
+// MarshalText gives the text of String.
+func (u URL) MarshalText() ([]byte, error) { return []byte(u.String()), nil }
 
-func (u URL) describe() string {
+// String names the endpoint, without header and query.
+func (u URL) String() string {
 	return "subjecttoken.URL(" + strings.TrimPrefix(u.source(), "url ") + ")"
 }
 

@@ -39,14 +39,25 @@ var shared = func() http.RoundTripper {
 	return t
 }()
 
-// proxy is http.ProxyFromEnvironment, but asks for metadata directly: a proxy
-// would see the headers and the token, and ask its own machine's metadata
-// server at that.
+// proxy is http.ProxyFromEnvironment, but asks for metadata directly, also at the
+// private addresses where some platforms serve it: a proxy would see the headers
+// and the token, and ask its own machine's metadata server at that.
 func proxy(req *http.Request) (*url.URL, error) {
-	if req.URL.Scheme == "http" && plainAllowed(req.URL.Hostname(), PlainLinkLocal) {
+	host := req.URL.Hostname()
+	if req.URL.Scheme == "http" && (plainAllowed(host, PlainLinkLocal) || Private(host)) {
 		return nil, nil
 	}
 	return http.ProxyFromEnvironment(req)
+}
+
+// sharedAddresses are those of RFC 6598, which are as private as those of
+// RFC 1918.
+var sharedAddresses = netip.MustParsePrefix("100.64.0.0/10")
+
+// Private reports whether host is an address that is not of the internet.
+func Private(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return err == nil && (ip.Unmap().IsPrivate() || sharedAddresses.Contains(ip.Unmap()))
 }
 
 // Client returns a client that uses base's Transport and Timeout, follows no

@@ -166,6 +166,9 @@ func TestProxy(t *testing.T) {
 		"http://metadata.google.internal/": false,
 		"http://[fd00:ec2::254]/":          false,
 		"http://localhost/":                false,
+		"http://172.16.1.3/":               false,
+		"http://100.64.100.2/":             false,
+		"https://172.16.1.3/":              true,
 	} {
 		req, _ := http.NewRequestWithContext(context.Background(), "GET", target, nil)
 		proxy, err := transport.Proxy(req)

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -62,19 +63,33 @@ func TestClientKeepsTheGivenClient(t *testing.T) {
 	}
 }
 
+// What a redirect is given is what net/http gives it of a header field that it
+// knows to be sensitive: each chain is followed by a plain client as well.
 func TestRedirectLeavesTheTokenAtHome(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		path []string // the URLs of the chain
 		want []bool   // whether each got the token
+		// net/http would send it by plain http; here the request fails.
+		refused bool
 	}{
-		{"same host", []string{"https://a.example/1", "https://a.example/2"}, []bool{true, true}},
-		{"another path and port of it", []string{"https://a.example/1", "https://a.example:8443/2"}, []bool{true, true}},
-		{"a subdomain, as net/http has it", []string{"https://a.example/1", "https://b.a.example/2"}, []bool{true, true}},
-		{"the parent", []string{"https://b.a.example/1", "https://a.example/2"}, []bool{true, false}},
-		{"another host", []string{"https://a.example/1", "https://evil.example/2"}, []bool{true, false}},
-		{"a name that only ends alike", []string{"https://a.example/1", "https://nota.example/2"}, []bool{true, false}},
-		{"away and back", []string{"https://a.example/1", "https://evil.example/2", "https://a.example/3"}, []bool{true, false, false}},
+		{name: "same host", path: []string{"https://a.example/1", "https://a.example/2"}, want: []bool{true, true}},
+		{name: "another port of it", path: []string{"https://a.example/1", "https://a.example:8443/2"}, want: []bool{true, true}},
+		{name: "a subdomain", path: []string{"https://a.example/1", "https://b.a.example/2"}, want: []bool{true, true}},
+		{name: "a subdomain of a subdomain", path: []string{"https://a.example/1", "https://c.b.a.example/2"}, want: []bool{true, true}},
+		{name: "the parent", path: []string{"https://b.a.example/1", "https://a.example/2"}, want: []bool{true, false}},
+		{name: "a sibling", path: []string{"https://b.a.example/1", "https://c.a.example/2"}, want: []bool{true, false}},
+		{name: "another host", path: []string{"https://a.example/1", "https://evil.example/2"}, want: []bool{true, false}},
+		{name: "a name that only ends alike", path: []string{"https://a.example/1", "https://nota.example/2"}, want: []bool{true, false}},
+		{name: "a name that begins alike", path: []string{"https://a.example/1", "https://a.example.evil.example/2"}, want: []bool{true, false}},
+		{name: "an address", path: []string{"https://127.0.0.1/1", "https://127.0.0.2/2"}, want: []bool{true, false}},
+		{name: "an address with a zone", path: []string{"https://[fe80::1]/1", "https://[fe80::1%25eth0]/2"}, want: []bool{true, false}},
+		{name: "away and back", path: []string{"https://a.example/1", "https://evil.example/2", "https://a.example/3"}, want: []bool{true, false, false}},
+		{name: "a subdomain and back", path: []string{"https://a.example/1", "https://b.a.example/2", "https://a.example/3"}, want: []bool{true, true, true}},
+		{name: "scheme up, on this machine", path: []string{"http://localhost/1", "https://localhost/2"}, want: []bool{true, true}},
+		{name: "scheme down, on this machine", path: []string{"https://localhost/1", "http://localhost/2"}, want: []bool{true, true}},
+		{name: "scheme down", path: []string{"https://a.example/1", "http://a.example/2"}, want: []bool{true, true}, refused: true},
+		{name: "scheme down, at another host", path: []string{"https://a.example/1", "http://evil.example/2"}, want: []bool{true, false}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var got []bool
@@ -87,8 +102,23 @@ func TestRedirectLeavesTheTokenAtHome(t *testing.T) {
 				}
 				return resp, nil
 			})}
-			client := (&issuer{}).source(t, stssource.Refresh{}).Client(base)
-			if _, err := client.Get(tt.path[0]); err != nil {
+			req, _ := http.NewRequest("GET", tt.path[0], nil)
+			req.Header.Set("Authorization", "Bearer by-hand")
+			if _, err := base.Do(req); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("net/http has another rule (-want +got):\n%s", diff)
+			}
+			got = nil
+			_, err := (&issuer{}).source(t, stssource.Refresh{}).Client(base).Get(tt.path[0])
+			if tt.refused {
+				if err == nil || !strings.Contains(err.Error(), "plain http") || len(got) != 1 {
+					t.Errorf("got %v after %d requests, want a refusal", err, len(got))
+				}
+				return
+			}
+			if err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
@@ -439,5 +469,131 @@ func TestUnmadeSource(t *testing.T) {
 	req, _ := http.NewRequest("POST", "https://api.example.com/", body)
 	if _, err := (&stssource.Transport{Source: src}).RoundTrip(req); err == nil || body.closed != 1 {
 		t.Errorf("got %v, with the body closed %d times", err, body.closed)
+	}
+}
+
+// A rejection while the token service is down: the API's answer is handed on,
+// with its body.
+func TestRejectionDuringAnOutage(t *testing.T) {
+	for _, length := range []int64{-1, 6} {
+		synctest.Test(t, func(t *testing.T) {
+			var down atomic.Bool
+			iss := &issuer{fail: func() error {
+				if down.Load() {
+					return passing()
+				}
+				return nil
+			}}
+			src := iss.source(t, stssource.Refresh{Timeout: 5 * time.Second})
+			mustToken(t, src)
+			down.Store(true)
+			client := src.Client(&http.Client{Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) {
+				return &http.Response{StatusCode: 401, Header: http.Header{"Www-Authenticate": {"Bearer"}}, Request: r,
+					ContentLength: length, Body: readCloser("reason")}, nil
+			})})
+			resp, err := client.Get("https://api.example.com/")
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(resp.Body)
+			if resp.StatusCode != 401 || string(body) != "reason" || err != nil {
+				t.Errorf("got %d %q, %v; want the API's answer", resp.StatusCode, body, err)
+			}
+		})
+	}
+}
+
+// Under a client that repeats requests, each attempt is authorized anew: put the
+// Transport below it.
+func TestBelowARetryingTransport(t *testing.T) {
+	iss := &issuer{}
+	src := iss.source(t, stssource.Refresh{})
+	var sent []string
+	base := roundTripFunc(func(r *http.Request) (*http.Response, error) {
+		body, _ := io.ReadAll(r.Body)
+		sent = append(sent, r.Header.Get("Authorization")+" "+string(body))
+		src.Invalidate(&oauth2.Token{AccessToken: strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")})
+		if len(sent) < 3 {
+			return nil, errors.New("connection reset")
+		}
+		return &http.Response{StatusCode: 200, Body: http.NoBody, Request: r}, nil
+	})
+	retrying := roundTripFunc(func(r *http.Request) (resp *http.Response, err error) {
+		for range 3 {
+			again := r.Clone(r.Context())
+			again.Body, _ = r.GetBody()
+			if resp, err = (&stssource.Transport{Source: src, Base: base}).RoundTrip(again); err == nil {
+				break
+			}
+		}
+		return resp, err
+	})
+	resp, err := (&http.Client{Transport: retrying}).Post("https://api.example.com/", "text/plain", strings.NewReader("body"))
+	if err != nil || resp.StatusCode != 200 {
+		t.Fatalf("got %v, %v", resp, err)
+	}
+	if diff := cmp.Diff([]string{"Bearer token-1 body", "Bearer token-2 body", "Bearer token-3 body"}, sent); diff != "" {
+		t.Errorf("sent (-want +got):\n%s", diff)
+	}
+}
+
+// An upgraded connection can be read and written, over HTTP/1.1; HTTP/2 and its
+// trailers work.
+func TestUpgradeAndHTTP2(t *testing.T) {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer token-1" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		if r.Header.Get("Upgrade") == "" {
+			w.Header().Set("Trailer", "X-Sum")
+			_, _ = io.WriteString(w, r.Proto)
+			w.Header().Set("X-Sum", "1")
+			return
+		}
+		conn, rw, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+		_, _ = io.CopyN(conn, rw, 4)
+	})
+	src := (&issuer{}).source(t, stssource.Refresh{})
+
+	plain := httptest.NewServer(handler)
+	defer plain.Close()
+	req, _ := http.NewRequest("GET", plain.URL, nil)
+	req.Header.Set("Connection", "Upgrade")
+	req.Header.Set("Upgrade", "echo")
+	resp, err := src.Client(nil).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, ok := resp.Body.(io.ReadWriteCloser)
+	if resp.StatusCode != http.StatusSwitchingProtocols || !ok {
+		t.Fatalf("status %d, a body that can be written: %v", resp.StatusCode, ok)
+	}
+	defer stream.Close()
+	if _, err := io.WriteString(stream, "ping"); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(stream); string(got) != "ping" {
+		t.Errorf("the echo is %q, %v", got, err)
+	}
+
+	h2 := httptest.NewUnstartedServer(handler)
+	h2.EnableHTTP2 = true
+	h2.StartTLS()
+	defer h2.Close()
+	resp, err = src.Client(h2.Client()).Get(h2.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, _ := io.ReadAll(resp.Body)
+	if string(body) != "HTTP/2.0" || resp.Trailer.Get("X-Sum") != "1" {
+		t.Errorf("got %q, trailer %v", body, resp.Trailer)
 	}
 }

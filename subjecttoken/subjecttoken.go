@@ -9,6 +9,7 @@
 //	URL     an HTTP endpoint, such as a metadata server
 //	Exec    a program's output, such as Google's executable protocol
 //	Env     an environment variable
+//	X509    a client certificate
 //	Static  a value in memory
 //	Func    a function of yours
 //

@@ -147,13 +147,22 @@ func (c *canaries) checkError(fail func(string, ...any), err error) {
 	}
 }
 
-// checkSeen looks for canaries in the log and in what the observer was told.
+// checkSeen looks for canaries in the log and in what the observer was told,
+// which is not before the caller has its answer.
 func (c *canaries) checkSeen(fail func(string, ...any)) {
+	told := func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return strings.Contains(c.seen.String(), "token refresh failed")
+	}
+	for begin := time.Now(); !told(); time.Sleep(time.Millisecond) {
+		if time.Since(begin) > 20*time.Second {
+			fail("the log was told of no failure")
+			return
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.seen.Len() == 0 {
-		fail("neither the log nor the observer was told anything")
-	}
 	c.search(fail, "the log or the observer", c.seen.String())
 }
 

@@ -16,8 +16,10 @@ import (
 	"github.com/go-sts/sts/stssource"
 )
 
+const simDefault = 300
+
 var (
-	simSeeds = flag.Int("sim.seeds", 300, "how many random histories TestSimulation runs")
+	simSeeds = flag.Int("sim.seeds", simDefault, "how many random histories TestSimulation runs")
 	simSeed  = flag.Int64("sim.seed", -1, "the one history to run: replays a failure")
 )
 
@@ -26,8 +28,8 @@ var (
 // its seed; go test -run TestSimulation -sim.seed N replays it.
 func TestSimulation(t *testing.T) {
 	first, n := int64(0), int64(*simSeeds)
-	if testing.Short() {
-		n = min(n, 50)
+	if testing.Short() || raceEnabled && n == simDefault {
+		n = min(n, 50) // the detector makes each ten times as long
 	}
 	if *simSeed >= 0 {
 		first, n = *simSeed, 1

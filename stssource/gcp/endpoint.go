@@ -1,0 +1,160 @@
+package gcp
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/go-sts/sts/internal/safehttp"
+	"github.com/go-sts/sts/stssource"
+)
+
+// Versions of the token service's API. v1beta is an older part of v1: it takes
+// no actor token and no SAML assertion, has no workforce pools and no
+// certificate binding, and its options are at most 4,096 characters.
+const (
+	V1     = "v1"
+	V1Beta = "v1beta"
+)
+
+// googleUniverse is the universe domain of Google Cloud itself.
+const googleUniverse = "googleapis.com"
+
+// Endpoint says where Google's Security Token Service is. The zero value is v1
+// at https://sts.googleapis.com.
+type Endpoint struct {
+	// Version is [V1] or [V1Beta]. If empty, it is what the path of URL says,
+	// and V1 without a URL.
+	Version string
+
+	// Region, if not empty, is that of a regional endpoint, such as us-east1:
+	// requests are then handled there. Most regions of Google Cloud have one.
+	Region string
+
+	// Universe is the domain of the cloud. If empty, googleapis.com.
+	Universe string
+
+	// MTLS chooses the host that asks for a client certificate, which the HTTP
+	// client in use must present.
+	MTLS bool
+
+	// URL, if not empty, is the token URL itself: that of a Private Service
+	// Connect endpoint, a proxy or an emulator. It must be https, or http to
+	// this machine, and does not go with Region and MTLS.
+	URL string
+}
+
+// TokenURL returns the URL that token requests go to. If e is not right, it
+// returns all mistakes at once, joined by [errors.Join].
+func (e Endpoint) TokenURL() (string, error) {
+	if err := errors.Join(e.check().errors()...); err != nil {
+		return "", fmt.Errorf("gcp: invalid Endpoint: %w", err)
+	}
+	return e.url(), nil
+}
+
+func (e Endpoint) url() string {
+	if e.URL != "" {
+		return e.URL
+	}
+	return "https://" + e.host() + "/" + e.version() + "/token"
+}
+
+func (e Endpoint) host() string {
+	switch {
+	case e.Region != "":
+		return "sts." + e.Region + ".rep." + e.universe()
+	case e.MTLS:
+		return "sts.mtls." + e.universe()
+	}
+	return "sts." + e.universe()
+}
+
+func (e Endpoint) universe() string {
+	if e.Universe == "" {
+		return googleUniverse
+	}
+	return strings.ToLower(e.Universe)
+}
+
+func (e Endpoint) version() string {
+	if e.Version != "" {
+		return e.Version
+	}
+	if u, err := url.Parse(e.URL); err == nil && slices.Contains(strings.Split(u.Path, "/"), V1Beta) {
+		return V1Beta
+	}
+	return V1
+}
+
+func (e Endpoint) isBeta() bool { return e.version() == V1Beta }
+
+// encoding returns how parameters are written: as the reference of v1beta
+// documents them there unless form is set, and as RFC 8693 has them elsewhere.
+func (e Endpoint) encoding(form bool) stssource.Encoding {
+	if e.isBeta() && !form {
+		return stssource.JSON
+	}
+	return stssource.Form
+}
+
+// region is a name such as us-east1. The list of regions grows; a region that
+// does not exist has no host either.
+var region = regexp.MustCompile(`^[a-z]+(-[a-z]+)+[0-9]+$`)
+
+func (e Endpoint) check() mistakes {
+	var wrong mistakes
+	if !slices.Contains([]string{"", V1, V1Beta}, e.Version) {
+		wrong.add("Version", "%q is neither %s nor %s", e.Version, V1, V1Beta)
+	}
+	if e.Region != "" && !region.MatchString(e.Region) {
+		wrong.add("Region", "%q is not a region such as us-east1", e.Region)
+	}
+	if e.Universe != "" {
+		wrong.join("Universe", checkDomain(e.Universe))
+	}
+	if e.Region != "" && e.MTLS {
+		wrong.add("MTLS", "there is no such host for a region")
+	}
+	if e.URL == "" {
+		return wrong
+	}
+	if e.Region != "" || e.MTLS {
+		wrong.add("URL", "says which host is asked: leave Region and MTLS out")
+	}
+	_, err := safehttp.CheckURL(e.URL, safehttp.PlainLoopback)
+	wrong.join("URL", err)
+	return wrong
+}
+
+// checkClient checks the client of requests to e. Whether it has a certificate
+// cannot be seen.
+func (e Endpoint) checkClient(client *http.Client) error {
+	if e.MTLS && client == nil {
+		return errors.New("is nil, and Endpoint.MTLS needs one that presents a client certificate")
+	}
+	return nil
+}
+
+var domain = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+$`)
+
+// checkDomain checks the name of a universe.
+func checkDomain(name string) error {
+	if !domain.MatchString(strings.ToLower(name)) {
+		return fmt.Errorf("%.80q is not a domain such as %s", name, googleUniverse)
+	}
+	return nil
+}
+
+// orDefault returns the token URL, and that of the zero Endpoint if e is not
+// right: its mistakes are told by check, and once is enough.
+func (e Endpoint) orDefault() string {
+	if len(e.check()) > 0 {
+		return Endpoint{}.url()
+	}
+	return e.url()
+}

@@ -1,0 +1,4 @@
+package gcp
+
+// What no request shows.
+var VersionIn = versionIn

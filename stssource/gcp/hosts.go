@@ -1,0 +1,59 @@
+package gcp
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/go-sts/sts/internal/safehttp"
+)
+
+// trust says to which hosts a credential file may send tokens. Files come by
+// mail and from wikis, and one from a stranger must not take the subject token
+// to him, or have him impersonate whom he likes.
+type trust struct {
+	universe string   // that of the file
+	allowed  []string // hosts and universes that the caller named
+}
+
+// checkUniverse checks the domain that the file says is its cloud's: a file
+// could name the stranger's.
+func (t trust) checkUniverse() error {
+	if t.universe == googleUniverse || t.names(t.universe) {
+		return nil
+	}
+	return fmt.Errorf("%.80q is another cloud than %s: if that is right, allow it by name", t.universe, googleUniverse)
+}
+
+func (t trust) names(host string) bool {
+	return slices.ContainsFunc(t.allowed, func(a string) bool { return strings.EqualFold(a, host) })
+}
+
+// check checks a URL to which a token is sent.
+func (t trust) check(raw string) error {
+	u, err := safehttp.CheckURL(raw, safehttp.PlainLoopback)
+	if err != nil {
+		return err
+	}
+	if t.names(u.Hostname()) || t.names(u.Host) {
+		return nil
+	}
+	if !below(u.Hostname(), t.universe) || checkDomain(u.Hostname()) != nil {
+		return fmt.Errorf("a token would be sent to %.200q, which is not %s or a name below it: if that is right, allow the host by name",
+			u.Host, t.universe)
+	}
+	return checkPort(u)
+}
+
+// checkPort leaves the one port at which Google's services are.
+func checkPort(u *url.URL) error {
+	if !strings.EqualFold(u.Scheme, "https") {
+		return errors.New("is not https")
+	}
+	if port := u.Port(); port != "" && port != "443" {
+		return fmt.Errorf("port %s of %.200q is not that of Google's service: if it is right, allow the host by name", port, u.Hostname())
+	}
+	return nil
+}

@@ -55,11 +55,14 @@ type Config struct {
 	// it is [subjecttoken.TypeJWT].
 	ActorTokenType string
 
-	// Audiences and Resources say where the new token is to be used: names that
-	// the service knows, and absolute URIs (RFC 8693, section 2.1). Each value
-	// is sent as a parameter of its own. Google takes one audience, the full
-	// resource name of a workload identity pool provider.
+	// Audiences say where the new token is to be used, by names that the
+	// service knows (RFC 8693, section 2.1). Each is sent as a parameter of its
+	// own. Google takes one, the full resource name of a workload identity pool
+	// provider; some services, such as Dex, take a scope instead and ignore it.
 	Audiences []string
+
+	// Resources say the same by absolute URIs without a fragment, as RFC 8693
+	// wants them; a plain name, which some services use, is sent as well.
 	Resources []string
 
 	// Scopes are the scopes of the new token, one in each element.
@@ -81,9 +84,9 @@ type Config struct {
 	// Query holds query parameters of the token URL, such as Google's system
 	// parameters: key, quotaUser, prettyPrint, fields, $.xgafv. Values of keys
 	// and tokens, and all others of 8 bytes or more, never show in an error.
-	// Those that would make the answer unreadable
-	// (callback, alt other than json, fields without access_token) are refused,
-	// and those that carry a token are unless InsecureTokenInQuery is set.
+	// Those that would make the answer unreadable (callback, alt other than
+	// json, fields without access_token) are refused, and those that carry a
+	// token are unless InsecureTokenInQuery is set.
 	Query url.Values
 
 	// Header holds further header fields of the token request. Authorization,
@@ -113,10 +116,12 @@ type Config struct {
 	ClientAssertion subjecttoken.Provider
 
 	// HTTPClient is whose Transport and Timeout the token requests use; without
-	// a Timeout, each request is given up after 15 seconds. Its cookie jar and its redirect policy are ignored: no redirect is followed,
-	// since it would post the subject token elsewhere. An [oauth2.Transport]
-	// or a [Transport] is left out, since it would add an Authorization header.
-	// If nil, all sources share one transport.
+	// a Timeout, each request is given up after 15 seconds. Its cookie jar and
+	// its redirect policy are ignored: no redirect is followed, since it would
+	// post the subject token elsewhere. An [oauth2.Transport] or a [Transport]
+	// is left out, since it would add an Authorization header; where another
+	// transport adds one, the error of a refusal says so. If nil, all sources
+	// share one transport.
 	HTTPClient *http.Client
 
 	// Refresh says when a token is renewed. Its zero value is good.

@@ -17,6 +17,8 @@
 //		-scope https://www.googleapis.com/auth/cloud-platform \
 //		-api https://storage.googleapis.com/storage/v1/b?project=PROJECT
 //
+// With -config it uses a credential file of Google's, as gcloud writes it.
+//
 // It ends by itself. The exit status is 1 if a request was refused.
 package main
 
@@ -36,6 +38,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/go-sts/sts/stssource"
+	"github.com/go-sts/sts/stssource/gcp"
 	"github.com/go-sts/sts/subjecttoken"
 )
 
@@ -54,6 +57,7 @@ func main() {
 type options struct {
 	tokenURL, subjectFile, subjectType string
 	audience, scope, api               string
+	config, allowHost                  string
 	json                               bool
 	duration, every                    time.Duration
 }
@@ -66,18 +70,22 @@ func parse(args []string) (options, error) {
 	fs.StringVar(&o.subjectType, "subject-type", "", "type of the subject token; if empty, that of a JWT")
 	fs.StringVar(&o.audience, "audience", "", "audience of the new token")
 	fs.StringVar(&o.scope, "scope", "", "scopes of the new token, separated by spaces")
-	fs.StringVar(&o.api, "api", "", "URL to call with the token, for -token-url; if empty, none is called")
+	fs.StringVar(&o.api, "api", "", "URL to call with the token, for -token-url and -config; if empty, none is called")
+	fs.StringVar(&o.config, "config", "", "a Google credential file to use instead")
+	fs.StringVar(&o.allowHost, "allow-host", "", "a further host that the file of -config may send tokens to")
 	fs.BoolVar(&o.json, "json", false, "encode the request as JSON, as the reference of Google's v1beta says")
 	fs.DurationVar(&o.duration, "duration", 9*time.Second, "for how long to make requests")
 	fs.DurationVar(&o.every, "every", 300*time.Millisecond, "the time between requests")
 	if err := fs.Parse(args); err != nil {
 		return o, err
 	}
-	if o.tokenURL != "" && o.subjectFile == "" {
+	switch {
+	case o.config != "" && o.tokenURL+o.subjectFile+o.subjectType+o.audience != "":
+		return o, errors.New("-config has all of -token-url, -subject-file, -subject-type and -audience in it: leave them out")
+	case o.tokenURL != "" && o.subjectFile == "":
 		return o, errors.New("-token-url needs -subject-file: the token to exchange")
-	}
-	if o.tokenURL == "" && o.subjectFile+o.audience+o.scope+o.api != "" {
-		return o, errors.New("-subject-file, -audience, -scope and -api are for a real service: set -token-url")
+	case o.config+o.tokenURL == "" && o.subjectFile+o.audience+o.scope+o.api != "":
+		return o, errors.New("-subject-file, -audience, -scope and -api are for a real service: set -token-url or -config")
 	}
 	return o, nil
 }
@@ -89,7 +97,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	t := &timeline{out: out, start: time.Now()}
-	if o.tokenURL == "" {
+	if o.config+o.tokenURL == "" {
 		world, err := startWorld(ctx)
 		if err != nil {
 			return err
@@ -98,22 +106,37 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		world.point(&o)
 		t.printf("No -token-url: a token service and an API were started on loopback, with tokens of %v.", lifetime)
 	}
+	src, err := t.source(o)
+	if err != nil {
+		return err
+	}
+	return t.call(ctx, src, o)
+}
+
+// source returns a Source as o describes it.
+func (t *timeline) source(o options) (*stssource.Source, error) {
+	refresh := stssource.Refresh{Observe: t.observe}
+	if o.config != "" {
+		t.printf("credential file %s", o.config)
+		config, err := gcp.FromFile(o.config, optional(o.allowHost)...)
+		if err != nil {
+			return nil, err
+		}
+		config.Scopes = strings.Fields(o.scope)
+		config.Refresh = refresh
+		return gcp.New(config)
+	}
 	t.printf("token endpoint  %s", strings.SplitN(o.tokenURL, "?", 2)[0])
 	t.printf("subject token   %s", o.subjectFile)
-
-	src, err := stssource.New(stssource.Config{
+	return stssource.New(stssource.Config{
 		TokenURL:         o.tokenURL,
 		SubjectToken:     subjecttoken.File{Path: o.subjectFile},
 		SubjectTokenType: o.subjectType,
 		Audiences:        optional(o.audience),
 		Scopes:           strings.Fields(o.scope),
 		Encoding:         encoding(o.json),
-		Refresh:          stssource.Refresh{Observe: t.observe},
+		Refresh:          refresh,
 	})
-	if err != nil {
-		return err
-	}
-	return t.call(ctx, src, o)
 }
 
 func optional(s string) []string {

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -119,7 +121,8 @@ func TestBadCommandLines(t *testing.T) {
 		want string
 	}{
 		{[]string{"-token-url", "https://sts.example.com/token"}, "-token-url needs -subject-file: the token to exchange"},
-		{[]string{"-audience", "a"}, "-subject-file, -audience, -scope and -api are for a real service: set -token-url"},
+		{[]string{"-audience", "a"}, "-subject-file, -audience, -scope and -api are for a real service: set -token-url or -config"},
+		{[]string{"-config", "f", "-audience", "a"}, "-config has all of -token-url, -subject-file, -subject-type and -audience in it: leave them out"},
 		{[]string{"-token-url", "http://sts.example.com/token", "-subject-file", "f"},
 			"stssource: invalid Config: TokenURL: plain http to sts.example.com would show the token to the network: use https"},
 	} {
@@ -127,5 +130,47 @@ func TestBadCommandLines(t *testing.T) {
 		if err == nil || err.Error() != tt.want {
 			t.Errorf("%v: got %v, want %s", tt.args, err, tt.want)
 		}
+	}
+}
+
+// A credential file as gcloud writes it is all it takes.
+func TestCredentialFile(t *testing.T) {
+	service := &ststest.Handler{Mode: ststest.Google}
+	sts := ststest.NewServer(service)
+	defer sts.Close()
+	api := httptest.NewServer(service.Protect(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
+	defer api.Close()
+	file, err := json.Marshal(map[string]any{
+		"type":               "external_account",
+		"audience":           audience,
+		"subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+		"token_url":          sts.TokenURL,
+		"credential_source":  map[string]any{"file": subjectFile(t)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "credentials.json")
+	if err := os.WriteFile(path, file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	args := []string{"-config", path, "-api", api.URL, "-duration", "100ms"}
+	if err := run(t.Context(), args, &out); err == nil || !strings.Contains(err.Error(), "token_url") {
+		t.Errorf("got %v, want a refusal to send the token to another host than Google's", err)
+	}
+	if err := run(t.Context(), append(args, "-allow-host", "127.0.0.1"), &out); err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	want := url.Values{
+		"grant_type":           {"urn:ietf:params:oauth:grant-type:token-exchange"},
+		"audience":             {audience},
+		"scope":                {"https://www.googleapis.com/auth/cloud-platform"},
+		"requested_token_type": {"urn:ietf:params:oauth:token-type:access_token"},
+		"subject_token":        {"the-subject-token"},
+		"subject_token_type":   {"urn:ietf:params:oauth:token-type:jwt"},
+	}
+	if diff := cmp.Diff(want, service.Requests()[0].Params); diff != "" {
+		t.Errorf("request (-want +got):\n%s", diff)
 	}
 }

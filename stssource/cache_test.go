@@ -550,3 +550,20 @@ func TestCallersMayChangeTheirToken(t *testing.T) {
 		t.Errorf("the cached token is now %q", got)
 	}
 }
+
+// A function's error says when to ask again by the response in it.
+func TestRetryAfterOfAFunction(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		iss := &issuer{fail: func() error {
+			if time.Since(begin) > 0 {
+				return nil
+			}
+			return &oauth2.RetrieveError{Response: &http.Response{StatusCode: 429, Header: http.Header{"Retry-After": {"7"}}}}
+		}}
+		mustToken(t, iss.source(t, stssource.Refresh{}))
+		if waited := time.Since(begin); waited != 7*time.Second {
+			t.Errorf("asked again after %v, want 7s", waited)
+		}
+	})
+}

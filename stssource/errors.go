@@ -148,8 +148,11 @@ func asError(err error) *Error {
 		return e
 	}
 	e := &Error{Stage: StageFetch, Temporary: isTemporary(err), Err: err}
+	if r, ok := errors.AsType[*oauth2.RetrieveError](err); ok && r != nil && r.Response != nil {
+		e.retryAfter = retryAfter(r.Response.Header.Get("Retry-After"), time.Now())
+	}
 	if inner, ok := errors.AsType[*Error](err); ok && inner != nil {
-		e.Temporary, e.retryAfter, e.stale = inner.Temporary, inner.retryAfter, inner.mendable()
+		e.Temporary, e.retryAfter, e.stale = inner.Temporary, max(inner.retryAfter, e.retryAfter), inner.mendable()
 	}
 	return e
 }

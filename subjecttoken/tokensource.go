@@ -56,13 +56,14 @@ func (p *tokenSource) Validate() error {
 	return nil
 }
 
-// Format prints the source's type alone: what is in it may be secret.
-func (p *tokenSource) Format(f fmt.State, _ rune) { redact.Format(f, p.describe()) }
+// Format prints String: what is in the source may be secret.
+func (p *tokenSource) Format(f fmt.State, _ rune) { redact.Format(f, p.String()) }
 
-// MarshalText gives the text of Format.
-func (p *tokenSource) MarshalText() ([]byte, error) { return []byte(p.describe()), nil }
+// MarshalText gives the text of String.
+func (p *tokenSource) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
-func (p *tokenSource) describe() string {
+// String names the type of the source.
+func (p *tokenSource) String() string {
 	return fmt.Sprintf("subjecttoken.FromTokenSource(%T)", p.src)
 }
 

@@ -180,9 +180,11 @@ func validate(p subjecttoken.Provider) error {
 }
 
 // String names the provider in errors.
-func (b betaSubject) String() string {
-	if s, ok := b.Provider.(fmt.Stringer); ok {
+func (b betaSubject) String() string { return nameOf(b.Provider) }
+
+func nameOf(p subjecttoken.Provider) string {
+	if s, ok := p.(fmt.Stringer); ok {
 		return s.String()
 	}
-	return fmt.Sprintf("%T", b.Provider)
+	return fmt.Sprintf("%T", p)
 }

@@ -4,7 +4,9 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -172,8 +174,13 @@ func TestConfigMistakes(t *testing.T) {
 			[]string{"BindCertFingerprint: is not base64.RawURLEncoding of a SHA-256"}},
 		{"a fingerprint in the other base64", func(c *gcp.Config) { c.BindCertFingerprint = strings.Repeat("+", 42) + "8" },
 			[]string{"BindCertFingerprint: is not base64.RawURLEncoding of a SHA-256"}},
-		{"options that have a field", func(c *gcp.Config) { c.ExtraOptions = map[string]any{"userProject": "p"} },
-			[]string{`ExtraOptions: "userProject" cannot be set here: set WorkforcePoolUserProject`}},
+		{"options that have a field", func(c *gcp.Config) {
+			c.ExtraOptions = map[string]any{"userProject": "p", "accessBoundary": nil, "bindCertFingerprint": ""}
+		}, []string{
+			`ExtraOptions: "userProject" cannot be set here: set WorkforcePoolUserProject`,
+			`ExtraOptions: "accessBoundary" cannot be set here: set AccessBoundary`,
+			`ExtraOptions: "bindCertFingerprint" cannot be set here: set BindCertFingerprint`,
+		}},
 		{"options that are no JSON", func(c *gcp.Config) { c.ExtraOptions = map[string]any{"x": func() {}} },
 			[]string{"ExtraOptions: cannot be encoded as JSON"}},
 		{"options of v1 have a limit, too", func(c *gcp.Config) { c.ExtraOptions = map[string]any{"x": strings.Repeat("x", 4<<20)} },
@@ -207,6 +214,25 @@ func oneRule() *gcp.AccessBoundary {
 	return &gcp.AccessBoundary{Rules: []gcp.AccessBoundaryRule{{AvailableResource: bucket, AvailablePermissions: []string{viewer}}}}
 }
 
+// What is wrong is told once, though more than one check would find it.
+func TestConfigMistakesAreToldOnce(t *testing.T) {
+	for name, change := range map[string]func(*gcp.Config){
+		"universe": func(c *gcp.Config) {
+			c.Endpoint.Universe, c.Impersonate = "x", &gcp.ImpersonateConfig{ServiceAccount: robot}
+		},
+		"URL":      func(c *gcp.Config) { c.Endpoint.URL = "http://sts.example/token" },
+		"audience": func(c *gcp.Config) { c.Audience = "" },
+		"provider": func(c *gcp.Config) { c.SubjectToken = nil },
+	} {
+		config := newWorld().config()
+		change(&config)
+		_, err := gcp.New(config)
+		if err == nil || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestProjects(t *testing.T) {
 	for _, project := range []string{"my-project-az09", "123456", "example.com:my_project", "AZ"} {
 		config := newWorld().config()
@@ -220,6 +246,7 @@ func TestProjects(t *testing.T) {
 // Where only the provider knows the type, v1beta's limits hold as well, and v1's
 // do not.
 func TestV1BetaTypeOfProvider(t *testing.T) {
+	t.Setenv("GCP_TEST_ENDED", unsignedJWT(time.Unix(1, 0)))
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
 		config := w.config()
@@ -232,6 +259,20 @@ func TestV1BetaTypeOfProvider(t *testing.T) {
 		}
 		config.Endpoint.Version = gcp.V1
 		mustToken(t, mustNew(t, config))
+		config.Endpoint.Version = gcp.V1Beta
+		config.SubjectToken = subjecttoken.File{Path: "testdata/missing"}
+		_, err = mustNew(t, config).Token()
+		if !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("the provider's error is lost: %v", err)
+		}
+		for provider, name := range map[subjecttoken.Provider]string{
+			subjecttoken.Env{Name: "GCP_TEST_ENDED"}:                    "subjecttoken.Env(GCP_TEST_ENDED)",
+			subjecttoken.Static{Value: unsignedJWT(time.Now().Add(-1))}: "subjecttoken.Static",
+		} {
+			config.SubjectToken = provider
+			_, err = mustNew(t, config).Token()
+			checkMentions(t, err, name, "expired")
+		}
 	})
 }
 
@@ -271,8 +312,12 @@ func TestQuotaProject(t *testing.T) {
 				t.Fatal(err)
 			}
 			resp.Body.Close()
-			if resp.StatusCode != 200 || w.storage[0].Get("X-Goog-User-Project") != project {
-				t.Errorf("%s, project %q, want %q", resp.Status, w.storage[0].Get("X-Goog-User-Project"), project)
+			var want []string // not even an empty value
+			if project != "" {
+				want = []string{project}
+			}
+			if diff := cmp.Diff(want, w.storage[0]["X-Goog-User-Project"]); resp.StatusCode != 200 || diff != "" {
+				t.Errorf("%s, project (-want +got):\n%s", resp.Status, diff)
 			}
 			if got := w.request(t).Header.Get("X-Goog-User-Project"); got != "" {
 				t.Errorf("the token service was told the project %q", got)
@@ -404,14 +449,24 @@ func TestImpersonateTakesOver(t *testing.T) {
 		if got := w.request(t); got.Params.Get("scope") != gcp.CloudPlatform || got.Host != "sts.universe.example" {
 			t.Errorf("exchange %+v", got)
 		}
+		// Without impersonation the same observer is told of the exchange.
+		config.Impersonate = nil
+		mustToken(t, mustNew(t, config))
+		synctest.Wait()
+		if len(attempts) != 2 {
+			t.Errorf("%d attempts were told", len(attempts))
+		}
+		attempts = attempts[:1]
 		// Its own values are not overridden.
+		own := newWorld()
+		own.answer(ststest.Reply{Status: 200, Body: `{"accessToken":"t","expireTime":"2100-01-01T00:00:00Z"}`})
 		config.Impersonate = &gcp.ImpersonateConfig{
-			ServiceAccount: robot, Scopes: []string{"own"}, Universe: "googleapis.com", HTTPClient: w.client(),
+			ServiceAccount: robot, Scopes: []string{"own"}, Universe: "googleapis.com", HTTPClient: own.client(),
 			Refresh: stssource.Refresh{Timeout: time.Second},
 		}
 		mustToken(t, mustNew(t, config))
 		synctest.Wait()
-		call = w.iamCalls()[1]
+		call = own.iamCalls()[0]
 		if call.Host != "iamcredentials.googleapis.com" || cmp.Diff([]any{"own"}, call.Body["scope"]) != "" || len(attempts) != 1 {
 			t.Errorf("call %+v, %d attempts", call, len(attempts))
 		}

@@ -101,11 +101,9 @@ type endKeeper struct {
 
 func (k *endKeeper) SubjectToken(ctx context.Context) (subjecttoken.Token, error) {
 	t, err := k.Provider.SubjectToken(ctx)
-	if err == nil {
-		k.mu.Lock()
-		k.last = t.Expiry
-		k.mu.Unlock()
-	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.last = t.Expiry
 	return t, err
 }
 
@@ -114,6 +112,9 @@ func (k *endKeeper) end() time.Time {
 	defer k.mu.Unlock()
 	return k.last
 }
+
+// String names the provider in errors.
+func (k *endKeeper) String() string { return "token source" }
 
 // Validate is that of the provider.
 func (k *endKeeper) Validate() error { return validate(k.Provider) }

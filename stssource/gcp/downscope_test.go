@@ -211,6 +211,17 @@ func TestDownscopeOutage(t *testing.T) {
 	})
 }
 
+func TestDownscopeOfEndedToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		_, err := w.downscope(t, lasting(-time.Hour), nil).Token()
+		checkMentions(t, err, "token source", "expired 1h0m0s ago")
+		if n := len(w.sts.Requests()); n != 0 {
+			t.Errorf("%d requests were made", n)
+		}
+	})
+}
+
 func TestDownscopeMistakes(t *testing.T) {
 	_, err := gcp.Downscope(nil, gcp.DownscopeConfig{
 		Endpoint: gcp.Endpoint{Version: "v3"},

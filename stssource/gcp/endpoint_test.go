@@ -48,6 +48,7 @@ func TestEndpointMistakes(t *testing.T) {
 		{gcp.Endpoint{URL: "https://h.example/t", MTLS: true}, []string{"URL: says which host is asked"}},
 		{gcp.Endpoint{URL: "http://h.example/t"}, []string{"URL: plain http to h.example"}},
 		{gcp.Endpoint{URL: "https://u:p@h.example/t", Version: "x"}, []string{"URL: a user name", `Version: "x"`}}, // both at once
+		{gcp.Endpoint{URL: "https://u:p@h.example/t#f"}, []string{"URL: a user name", "URL: a fragment"}},
 	} {
 		got, err := tt.e.TokenURL()
 		checkMentions(t, err, append(tt.want, "gcp: invalid Endpoint: ")...)

@@ -225,6 +225,7 @@ func TestFromJSONMistakes(t *testing.T) {
 		{"impersonation by http", members{"service_account_impersonation_url": "http://iamcredentials.googleapis.com" + generate}, "service_account_impersonation_url: plain http"},
 		{"no source", members{"credential_source": nil}, "credential_source: is missing"},
 		{"file that is empty", source(members{"file": ""}), "credential_source.file: is missing"},
+		{"URL that is empty", source(members{"url": ""}), "credential_source.url: is missing"},
 		{"file that is a list", source(members{"file": []int{}}), "credential_source.file: is an array, not a string"},
 		{"three sources", source(members{"file": "f", "url": "https://h.example", "executable": members{}}), "credential_source: has file and url and executable: there must be one of them"},
 		{"AWS", source(members{"environment_id": "aws1", "url": "http://169.254.169.254/"}), "credential_source.environment_id: \"aws1\" makes it a source of AWS credentials, which is not supported yet"},

@@ -173,6 +173,7 @@ func (c Config) exchange() (stssource.Config, mistakes) {
 		ActorToken:       c.ActorToken,
 		ActorTokenType:   c.ActorTokenType,
 		Scopes:           c.federatedScopes(),
+		EndpointParams:   url.Values{"options": {options}}, // not sent if empty
 		Encoding:         c.Endpoint.encoding(c.Form),
 		ClientID:         c.ClientID,
 		ClientSecret:     c.ClientSecret,
@@ -182,9 +183,6 @@ func (c Config) exchange() (stssource.Config, mistakes) {
 	}
 	if c.Audience != "" {
 		e.Audiences = []string{c.Audience}
-	}
-	if options != "" {
-		e.EndpointParams = url.Values{"options": {options}}
 	}
 	if c.ClientID != "" {
 		e.AuthStyle = oauth2.AuthStyleInHeader

@@ -1,9 +1,7 @@
 package gcp
 
 import (
-	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -44,14 +42,7 @@ func (t trust) check(raw string) error {
 		return fmt.Errorf("a token would be sent to %.200q, which is not %s or a name below it: if that is right, allow the host by name",
 			u.Host, t.universe)
 	}
-	return checkPort(u)
-}
-
-// checkPort leaves the one port at which Google's services are.
-func checkPort(u *url.URL) error {
-	if !strings.EqualFold(u.Scheme, "https") {
-		return errors.New("is not https")
-	}
+	// At other ports of its hosts there is nothing of Google's.
 	if port := u.Port(); port != "" && port != "443" {
 		return fmt.Errorf("port %s of %.200q is not that of Google's service: if it is right, allow the host by name", port, u.Hostname())
 	}

@@ -51,8 +51,8 @@ type ImpersonateConfig struct {
 	// as that of a regional endpoint. It must be https, or http to this machine.
 	URL string
 
-	// HTTPClient is whose Transport and Timeout the requests use. Its cookie jar
-	// and redirect policy are ignored. If nil, all sources share a transport.
+	// HTTPClient is whose Transport and Timeout the requests use, as described at
+	// [Config]. If nil, all sources share one transport.
 	HTTPClient *http.Client
 
 	// Refresh says when the tokens are renewed, and who is told. Its zero value

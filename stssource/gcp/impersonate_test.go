@@ -111,6 +111,7 @@ func TestImpersonateRetries(t *testing.T) {
 		{"refused without a word", ststest.Reply{Status: 400}, 0, "400: no reason given"},
 		{"refused with a message alone", ststest.Reply{Status: 400, Body: `{"error":{"message":"no such thing"}}`}, 0, "400: no such thing"},
 		{"refused with bytes", ststest.Reply{Status: 400, Body: "\x00canary"}, 0, "400: no reason given"},
+		{"a redirect to nowhere", ststest.Reply{Status: 308}, 0, `308: a redirect to "nowhere" was refused`},
 		{"refused in plain text", ststest.Reply{Status: 400, Body: "nope"}, 0, "400: nope"},
 		{"a redirect", ststest.Reply{Status: 307, Header: http.Header{"Location": {"https://evil.example/?x"}}}, 0, `307: a redirect to "evil.example" was refused`},
 		{"not JSON", ststest.Reply{Status: 200, Body: "hello"}, 0, "the answer is not a JSON object with an accessToken"},
@@ -236,16 +237,23 @@ func TestImpersonateNetworkErrors(t *testing.T) {
 				if !errors.Is(err, tt.err) || tries != tt.tries {
 					t.Errorf("got %v after %d tries, want %d", err, tries, tt.tries)
 				}
-				if strings.Contains(fmt.Sprintf("%+v", err), "source-token") {
-					t.Errorf("the error shows the token: %v", err)
+				if text := fmt.Sprintf("%+v", err); strings.Contains(text, "source-token") || strings.Contains(text, generate) {
+					t.Errorf("the error shows the token or the URL: %v", err)
 				}
 			})
 		})
 	}
 }
 
-// A service that does not answer is asked again before the deadline of all.
+// A service that does not answer is asked again before the deadline of all, after
+// 15 seconds or the client's own timeout.
 func TestImpersonateHang(t *testing.T) {
+	for timeout, want := range map[time.Duration]time.Duration{0: 15 * time.Second, 25 * time.Second: 25 * time.Second} {
+		testHang(t, timeout, want)
+	}
+}
+
+func testHang(t *testing.T, timeout, want time.Duration) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
 		tries := 0
@@ -256,12 +264,12 @@ func TestImpersonateHang(t *testing.T) {
 					return nil, r.Context().Err()
 				}
 				return w.client().Transport.RoundTrip(r)
-			})}
+			}), Timeout: timeout}
 		})
 		start := time.Now()
 		mustToken(t, src)
-		if took := time.Since(start); took < 15*time.Second || took > 20*time.Second {
-			t.Errorf("took %v", took)
+		if took := time.Since(start); took < want || took > want+5*time.Second {
+			t.Errorf("took %v, want %v", took, want)
 		}
 	})
 }
@@ -283,7 +291,7 @@ func TestImpersonateEcho(t *testing.T) {
 			t.Fatal(err)
 		}
 		text := fmt.Sprintf("%v %+v %#v %+v %s %v", err, *e, *e, *r, r.Body, r.Response.Header)
-		if strings.Contains(text, "source-token") || !strings.Contains(err.Error(), "[redacted]") {
+		if strings.Contains(text, "source-token") || !strings.Contains(err.Error(), "[redacted]") || !strings.Contains(string(r.Body), `"code":400`) {
 			t.Errorf("a token shows: %s", text)
 		}
 	})

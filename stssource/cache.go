@@ -181,7 +181,7 @@ func (c *cache) reject(e *entry) bool {
 	if age >= maxHold {
 		c.rejects = 0
 	}
-	if c.rejects > 0 && age < doubled(firstHold, maxHold, c.rejects, 0) {
+	if c.rejects > 0 && age < doubled(firstHold, maxHold, c.rejects, 1) {
 		return false
 	}
 	c.rejects++
@@ -255,10 +255,8 @@ func (c *cache) report(a Attempt) {
 func (c *cache) tell() {
 	idle := false
 	defer func() {
-		if !idle { // the observer ended this goroutine
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			c.telling = false
+		if !idle { // the observer ended this goroutine: another goes on
+			go c.tell()
 		}
 	}()
 	for {

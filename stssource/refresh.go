@@ -32,7 +32,8 @@ type Refresh struct {
 	// Observe, if not nil, is called after each attempt to get a token. It
 	// never sees one. Calls are made one after another, in the order of the
 	// attempts, from a goroutine of their own: nobody waits for them. While
-	// one blocks, up to 64 attempts are kept for it, and further ones lost.
+	// one blocks, up to 64 attempts are kept for it, and further ones lost. A
+	// panic in it ends the program, as in any goroutine.
 	Observe func(Attempt)
 
 	// Logger, if not nil, is told of each attempt: successes at level Debug,

@@ -167,6 +167,12 @@ func (t *Transport) authorized(req *http.Request, authorization string) *http.Re
 			}
 		}
 	}
+	// What a base adds to a field must not end up in the caller's slice.
+	for name, values := range h {
+		if cap(values) > len(values) {
+			h[name] = slices.Clip(values)
+		}
+	}
 	h["Authorization"] = a.value[:]
 	a.req.Header = h
 	return &a.req
@@ -208,7 +214,7 @@ func leftOrigin(req *http.Request) bool {
 }
 
 func staysHome(home, to *url.URL) bool {
-	from, dest := strings.ToLower(home.Hostname()), strings.ToLower(to.Hostname())
+	from, dest := lowerASCII(home.Hostname()), lowerASCII(to.Hostname())
 	if dest == from {
 		return true
 	}
@@ -217,6 +223,17 @@ func staysHome(home, to *url.URL) bool {
 		return false
 	}
 	return strings.HasSuffix(dest, "."+from)
+}
+
+// lowerASCII lowers the letters of ASCII alone: strings.ToLower makes an i of the
+// dotted capital I of Turkish, and so a host of another one.
+func lowerASCII(s string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, s)
 }
 
 // challengesBearer reports whether resp asks for a Bearer token. A field may hold

@@ -82,6 +82,7 @@ func TestRedirectLeavesTheTokenAtHome(t *testing.T) {
 		{name: "another host", path: []string{"https://a.example/1", "https://evil.example/2"}, want: []bool{true, false}},
 		{name: "a name that only ends alike", path: []string{"https://a.example/1", "https://nota.example/2"}, want: []bool{true, false}},
 		{name: "a name that begins alike", path: []string{"https://a.example/1", "https://a.example.evil.example/2"}, want: []bool{true, false}},
+		{name: "a letter that looks alike", path: []string{"https://api.example/1", "https://ap\u0130.example/2"}, want: []bool{true, false}},
 		{name: "an address", path: []string{"https://127.0.0.1/1", "https://127.0.0.2/2"}, want: []bool{true, false}},
 		{name: "an address with a zone", path: []string{"https://[fe80::1]/1", "https://[fe80::1%25eth0]/2"}, want: []bool{true, false}},
 		{name: "away and back", path: []string{"https://a.example/1", "https://evil.example/2", "https://a.example/3"}, want: []bool{true, false, false}},

@@ -63,8 +63,9 @@ type Exec struct {
 	// 1 MiB, that holds an expired token, one of another type than Type or a
 	// failure, is passed over: the program runs. A file that is a response of
 	// another kind (no version, another version, members missing) is an
-	// error, as is one that is not a regular file or that on Unix its group
-	// or everybody may write to, for they could choose the token.
+	// error, as is one that is not a regular file, or that on Unix belongs to
+	// another user or may be written by its group or everybody, for they
+	// could choose the token. Keep it in a directory that is this user's own.
 	//
 	// If the file does not hold a usable response after a run, the response
 	// is written to it, atomically and with mode 0600; should that fail, the

@@ -46,7 +46,7 @@ func readOutputFile(path string) ([]byte, error) {
 		return nil, fileError(err)
 	}
 	if info.Mode().IsRegular() && othersMayWrite(info) {
-		return nil, errors.New("others may write to it, and so choose the token: take the permission away, as chmod go-w does")
+		return nil, errors.New("others may write to it, and so choose the token: make it yours, and take the permission away, as chmod go-w does")
 	}
 	return readFile(path)
 }

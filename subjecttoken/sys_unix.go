@@ -29,5 +29,9 @@ func ownGroup(cmd *exec.Cmd) {
 	}
 }
 
-// othersMayWrite reports whether users beside the owner may change the file.
-func othersMayWrite(info fs.FileInfo) bool { return info.Mode().Perm()&0o022 != 0 }
+// othersMayWrite reports whether somebody beside this user and root may change
+// the file: it is theirs, or its mode lets them.
+func othersMayWrite(info fs.FileInfo) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return info.Mode().Perm()&0o022 != 0 || ok && stat.Uid != 0 && int(stat.Uid) != os.Geteuid()
+}

@@ -177,3 +177,23 @@ func TestOutputFileModeMended(t *testing.T) {
 		t.Errorf("the program ran %d times, want 1", n)
 	}
 }
+
+// Whoever owns an output file chooses the token, whatever its mode.
+func TestOutputFileOfAnotherUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give a file away")
+	}
+	path := filepath.Join(t.TempDir(), "out")
+	response := `{"version":1,"success":true,"token_type":"urn:ietf:params:oauth:token-type:jwt","id_token":"theirs","expiration_time":99999999999}`
+	if err := os.WriteFile(path, []byte(response), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(path, 65534, 65534); err != nil {
+		t.Fatal(err)
+	}
+	e := subjecttoken.Exec{Command: []string{"/nonexistent/never-run"}, Format: subjecttoken.FormatGoogle, OutputFile: path}
+	_, err := e.SubjectToken(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "others may write to it") {
+		t.Errorf("got %v, want a refusal of the file", err)
+	}
+}

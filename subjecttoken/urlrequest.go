@@ -71,7 +71,9 @@ func (u URL) networkError(status int, err error) *Error {
 
 // statusError describes an answer without its body, which may hold anything.
 func (u URL) statusError(res *http.Response) *Error {
-	_, _ = io.CopyN(io.Discard, res.Body, 4<<10) // lets the connection be used again
+	if 0 <= res.ContentLength && res.ContentLength <= 4<<10 {
+		_, _ = io.Copy(io.Discard, res.Body) // lets the connection be used again
+	}
 	text := statusText(res.StatusCode)
 	if safehttp.IsRedirect(res.StatusCode) {
 		text += u.redirectText(res)

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode/utf8"
 )
 
 // MaxBody is the largest body that is read, in bytes. Tokens are a few
@@ -127,6 +128,9 @@ func CheckURL(raw string, plain Plain) (*url.URL, error) {
 		errs = append(errs, errors.New("no host"))
 	case scheme == "http" && !plainAllowed(u.Hostname(), plain):
 		errs = append(errs, fmt.Errorf("plain http to %s would show the token to the network: use https", u.Host))
+	}
+	if strings.ContainsFunc(u.Host, func(r rune) bool { return r >= utf8.RuneSelf }) {
+		errs = append(errs, errors.New("the host has letters beyond ASCII, which look like others: write it in its xn-- form"))
 	}
 	if u.User != nil {
 		errs = append(errs, errors.New("a user name or password in the URL would be sent as an Authorization header"))

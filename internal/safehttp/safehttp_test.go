@@ -271,3 +271,11 @@ func TestTemporary(t *testing.T) {
 		}
 	}
 }
+
+func TestCheckURLBeyondASCII(t *testing.T) {
+	for _, raw := range []string{"https://sts.googleap\u0130s.com/", "https://sts.googleap%C4%B0s.com/"} {
+		if _, err := safehttp.CheckURL(raw, safehttp.PlainAnywhere); err == nil || !strings.Contains(err.Error(), "xn--") {
+			t.Errorf("%s: got %v, want a refusal of the letter", raw, err)
+		}
+	}
+}

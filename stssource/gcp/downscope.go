@@ -103,7 +103,9 @@ func (k *endKeeper) SubjectToken(ctx context.Context) (subjecttoken.Token, error
 	t, err := k.Provider.SubjectToken(ctx)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.last = t.Expiry
+	if err == nil {
+		k.last = t.Expiry
+	}
 	return t, err
 }
 

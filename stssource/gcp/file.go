@@ -77,11 +77,12 @@ func withoutPath(err error) error {
 // are passed over.
 //
 // A file says where tokens are sent, and may come from anybody. token_url,
-// token_info_url and service_account_impersonation_url must be https URLs at
-// googleapis.com or a name below it. allowedHosts are further hosts that the
-// caller trusts, by name, each with any port or as host:port; among them may be
-// this machine's, then also with http. A universe_domain other than
-// googleapis.com must be among them, too, and then goes for all hosts below it.
+// token_info_url and service_account_impersonation_url must be https URLs of the
+// token services below googleapis.com: sts and iamcredentials, global, regional
+// or of a private endpoint. allowedHosts are further hosts that the caller
+// trusts, by name, each with any port or as host:port; among them may be this
+// machine's, then also with http. A universe_domain other than googleapis.com
+// must be among them, too, and then goes for the token services below it.
 //
 // credential_source.url may be any https URL, and http to this machine or to a
 // metadata server: it only says where the subject token comes from, and the

@@ -25,8 +25,8 @@
 // reported at once, before any request, and nothing here blocks: the first
 // request is made for the first caller.
 //
-// A credential file says where tokens are sent. It is trusted with hosts of
-// googleapis.com and no other, unless the caller names them.
+// A credential file says where tokens are sent. It is trusted with the token
+// services of googleapis.com and no other host, unless the caller names it.
 //
 // The package does not sign requests for AWS, does not present client
 // certificates by itself, makes no tokens from service account keys, and does

@@ -2,6 +2,7 @@ package gcp
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -29,6 +30,15 @@ func (t trust) names(host string) bool {
 	return slices.ContainsFunc(t.allowed, func(a string) bool { return strings.EqualFold(a, host) })
 }
 
+// tokenService matches the names below a universe's domain that token services
+// have: global, regional in the spellings that are met, of a private endpoint,
+// and for client certificates. Not every name will do: below googleapis.com are
+// services that keep for a stranger what is sent to them, such as the upload of
+// Cloud Storage, and a bucket can be called sts.
+var tokenService = regexp.MustCompile(strings.ReplaceAll(
+	`^(REGION[.-])?(sts|iamcredentials)(\.REGION(\.rep)?|-[a-z0-9-]+\.p)?(\.mtls)?$`,
+	"REGION", `[a-z]+(-[a-z]+)+-?[0-9]+`))
+
 // check checks a URL to which a token is sent.
 func (t trust) check(raw string) error {
 	u, err := safehttp.CheckURL(raw, safehttp.PlainLoopback)
@@ -38,8 +48,9 @@ func (t trust) check(raw string) error {
 	if t.names(u.Hostname()) || t.names(u.Host) {
 		return nil
 	}
-	if !below(u.Hostname(), t.universe) || checkDomain(u.Hostname()) != nil {
-		return fmt.Errorf("a token would be sent to %.200q, which is not %s or a name below it: if that is right, allow the host by name",
+	service, ok := strings.CutSuffix(strings.ToLower(u.Hostname()), "."+t.universe)
+	if !ok || !tokenService.MatchString(service) {
+		return fmt.Errorf("a token would be sent to %.200q, which is not a token service of %s: if that is right, allow the host by name",
 			u.Host, t.universe)
 	}
 	// At other ports of its hosts there is nothing of Google's.

@@ -19,7 +19,15 @@ func TestHosts(t *testing.T) {
 		ok    bool
 	}{
 		{"Google", "https://sts.googleapis.com/v1/token", nil, true},
-		{"the domain itself", "https://googleapis.com/v1/token", nil, true},
+		{"a region", "https://sts.europe-west4.rep.googleapis.com/v1/token", nil, true},
+		{"a region in an older spelling", "https://us-west-1-sts.googleapis.com/v1/token", nil, true},
+		{"for client certificates", "https://sts.mtls.googleapis.com/v1/token", nil, true},
+		{"the domain itself", "https://googleapis.com/v1/token", nil, false},
+		{"a service that keeps what it is sent", "https://storage.googleapis.com/upload/storage/v1/b/bucket/o?uploadType=media&name=x", nil, false},
+		{"a bucket called sts", "https://sts.storage.googleapis.com/x", nil, false},
+		{"a service called like a region", "https://sts.run.googleapis.com/x", nil, false},
+		{"the dotted capital I, which is another letter", "https://sts.googleap\u0130s.com/v1/token", nil, false},
+		{"the same, escaped", "https://sts.googleap%C4%B0s.com/v1/token", nil, false},
 		{"upper case", "HTTPS://STS.GOOGLEAPIS.COM/v1/token", nil, true},
 		{"its own port", "https://sts.googleapis.com:443/v1/token", nil, true},
 		{"an endpoint of one's own at Google", "https://sts-xyz.p.googleapis.com/v1/token", nil, true},
@@ -86,7 +94,7 @@ func TestUniverse(t *testing.T) {
 	}
 	evil["token_url"] = "https://sts.googleapis.com/v1/token"
 	_, err = gcp.FromJSON(credentialFile(evil), "evil.example")
-	checkMentions(t, err, `token_url: a token would be sent to "sts.googleapis.com", which is not evil.example or a name below it`)
+	checkMentions(t, err, `token_url: a token would be sent to "sts.googleapis.com", which is not a token service of evil.example`)
 }
 
 // Whatever a file says, no token goes to a host that was not allowed.
@@ -113,7 +121,9 @@ func FuzzFromJSON(f *testing.F) {
 		}
 		for _, target := range targets {
 			u, err := url.Parse(target)
-			if err != nil || !strings.HasSuffix("."+strings.ToLower(u.Hostname()), ".googleapis.com") || u.User != nil || u.Scheme != "https" {
+			beyondASCII := func(r rune) bool { return r > '~' }
+			if err != nil || !strings.HasSuffix("."+strings.ToLower(u.Hostname()), ".googleapis.com") || u.User != nil || u.Scheme != "https" ||
+				strings.ContainsFunc(u.Host, beyondASCII) {
 				t.Errorf("a token goes to %s (%v)", target, err)
 			}
 		}

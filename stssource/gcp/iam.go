@@ -110,9 +110,21 @@ func (c *iamCall) decoded(body []byte, decode func([]byte) (*oauth2.Token, error
 	return t, nil
 }
 
+// secrets returns what must not be shown of a request: the token, and what the
+// URL has in its query.
+func (c *iamCall) secrets(bearer string) redact.Secrets {
+	values := []string{bearer}
+	if u, err := url.Parse(c.url); err == nil {
+		for _, query := range u.Query() {
+			values = append(values, query...)
+		}
+	}
+	return redact.New(values...)
+}
+
 // post sends the request once and returns the body of a success.
 func (c *iamCall) post(ctx context.Context, bearer string) ([]byte, *stssource.Error) {
-	secrets := redact.New(bearer)
+	secrets := c.secrets(bearer)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(c.body))
 	if err != nil {
 		return nil, c.failed(0, secrets, err)

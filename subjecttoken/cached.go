@@ -45,6 +45,9 @@ type cached struct {
 
 // SubjectToken returns the kept token, or asks the provider.
 func (c *cached) SubjectToken(ctx context.Context) (Token, error) {
+	if c.provider == nil {
+		return Token{}, c.Validate()
+	}
 	if t, ok := c.kept(); ok {
 		return t, nil
 	}
@@ -85,6 +88,10 @@ func (c *cached) kept() (Token, bool) {
 }
 
 func (c *cached) ask(ctx context.Context) (Token, error) {
+	// The one who asked before may have come back since kept was called.
+	if t, ok := c.kept(); ok {
+		return t, nil
+	}
 	t, err := c.provider.SubjectToken(ctx)
 	if err != nil {
 		return Token{}, err

@@ -116,6 +116,9 @@ const (
 
 // SubjectToken runs the program, unless OutputFile still holds its answer.
 func (e Exec) SubjectToken(ctx context.Context) (Token, error) {
+	if len(e.Command) == 0 {
+		return Token{}, e.Validate()
+	}
 	t, err := e.token(ctx)
 	if err != nil {
 		temporary := errors.Is(err, context.DeadlineExceeded)

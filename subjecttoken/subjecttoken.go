@@ -152,6 +152,9 @@ var _ Provider = Func(nil)
 
 // SubjectToken calls f.
 func (f Func) SubjectToken(ctx context.Context) (Token, error) {
+	if err := f.Validate(); err != nil {
+		return Token{}, err
+	}
 	t, err := f(ctx)
 	if err == nil {
 		t, err = newToken(t.Value, t.Type, t.Expiry)

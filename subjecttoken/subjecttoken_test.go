@@ -297,3 +297,17 @@ func TestValidate(t *testing.T) {
 func validator(p subjecttoken.Provider) interface{ Validate() error } {
 	return p.(interface{ Validate() error })
 }
+
+// A provider that nobody checked is an error, not a panic.
+func TestUncheckedProviders(t *testing.T) {
+	for _, p := range []subjecttoken.Provider{
+		subjecttoken.Exec{}, subjecttoken.Func(nil), subjecttoken.FromTokenSource(nil), subjecttoken.Cached(nil, 0),
+		subjecttoken.File{}, subjecttoken.URL{}, subjecttoken.Env{}, subjecttoken.Static{}, subjecttoken.X509{},
+	} {
+		if _, err := p.SubjectToken(t.Context()); err == nil {
+			t.Errorf("%T: no error", p)
+		} else if _, ok := errors.AsType[*subjecttoken.Error](err); !ok {
+			t.Errorf("%T: %v is not an *Error", p, err)
+		}
+	}
+}

@@ -33,6 +33,9 @@ const sourceTokenSource = "token source"
 
 // SubjectToken returns the access token that the source has now.
 func (p *tokenSource) SubjectToken(ctx context.Context) (Token, error) {
+	if err := p.Validate(); err != nil {
+		return Token{}, err
+	}
 	var t Token
 	var err error
 	if src, ok := p.src.(interface {

@@ -115,5 +115,10 @@ func readCertificates(path string) ([]*x509.Certificate, error) {
 	if len(certs) == 0 {
 		return nil, errors.New("no PEM block of the type CERTIFICATE")
 	}
+	// pem.Decode passes over what is damaged: the next certificate must not be
+	// taken for the leaf.
+	if n := bytes.Count(raw, []byte("-----BEGIN CERTIFICATE-----")); n != len(certs) {
+		return nil, fmt.Errorf("of %d certificates only %d can be read: the file is damaged", n, len(certs))
+	}
 	return certs, nil
 }

@@ -144,3 +144,21 @@ func TestX509Errors(t *testing.T) {
 		t.Errorf("String() = %s, want %s", got, want)
 	}
 }
+
+// Of a file with a damaged leaf, the next certificate is not the leaf.
+func TestX509Damaged(t *testing.T) {
+	tomorrow := time.Now().Add(24 * time.Hour)
+	path := pemFile(t, &pem.Block{Type: "CERTIFICATE", Bytes: newCertificate(t, "leaf", tomorrow)},
+		&pem.Block{Type: "CERTIFICATE", Bytes: newCertificate(t, "other", tomorrow)})
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw[60] = '!'
+	if err := os.WriteFile(path, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (subjecttoken.X509{CertFile: path}).SubjectToken(t.Context()); err == nil || !strings.Contains(err.Error(), "damaged") {
+		t.Errorf("got %v, want an error about a damaged file", err)
+	}
+}

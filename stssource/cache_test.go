@@ -567,3 +567,23 @@ func TestRetryAfterOfAFunction(t *testing.T) {
 		}
 	})
 }
+
+// A hit allocates nothing but the caller's own copy.
+func TestAllocationsOfAHit(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	src := (&issuer{}).source(t, stssource.Refresh{})
+	mustToken(t, src)
+	if n := testing.AllocsPerRun(1000, func() { stssource.Header(src) }); n != 0 {
+		t.Errorf("%v allocations for the header, want 0", n)
+	}
+	if n := testing.AllocsPerRun(1000, func() { _, _ = src.Token() }); n != 1 {
+		t.Errorf("%v allocations for Token, want 1", n)
+	}
+	transport := &stssource.Transport{Source: src, Base: stub{&http.Response{StatusCode: 200}}}
+	req, _ := http.NewRequest("GET", "https://api.example.com/", nil)
+	if n := testing.AllocsPerRun(1000, func() { _, _ = transport.RoundTrip(req) }); n > 3 {
+		t.Errorf("%v allocations for RoundTrip, want at most 3", n)
+	}
+}

@@ -44,7 +44,7 @@ type Transport struct {
 // RoundTrip implements [http.RoundTripper]. Its own errors are of type
 // [*Error]; those of Base are returned as they are.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	if hasAuthorization(req.Header) || leftOrigin(req) {
+	if hasAuthorization(req.Header) || req.Response != nil && leftOrigin(req) {
 		return t.base().RoundTrip(req)
 	}
 	if err := t.check(req); err != nil {
@@ -146,7 +146,9 @@ func (t *Transport) check(req *http.Request) error {
 }
 
 // authorizedRequest is a request with what was added to it, in one allocation.
-// The value slice belongs to this request alone: a base may edit it in place.
+// The value slice belongs to this request alone, whatever a base does to it; the
+// other fields share theirs with the caller's request, which no RoundTripper may
+// modify.
 type authorizedRequest struct {
 	req   http.Request
 	value [1]string
@@ -165,12 +167,6 @@ func (t *Transport) authorized(req *http.Request, authorization string) *http.Re
 			if _, own := h[name]; !own {
 				h[name] = slices.Clone(values)
 			}
-		}
-	}
-	// What a base adds to a field must not end up in the caller's slice.
-	for name, values := range h {
-		if cap(values) > len(values) {
-			h[name] = slices.Clip(values)
 		}
 	}
 	h["Authorization"] = a.value[:]

@@ -99,7 +99,7 @@ var hints = map[string]string{
 	"access_denied":          "the service does not accept the subject token, or forbids this exchange",
 	"unsupported_grant_type": "the service does not offer token exchange at this TokenURL",
 	"unsupported_token_type": "check SubjectTokenType and RequestedTokenType",
-	"invalid_request":        "check the subject token and the parameters",
+	"invalid_request":        "check the subject and actor token, the client's credentials and the parameters",
 }
 
 func (e *Error) hint() string {
@@ -117,6 +117,8 @@ func (e *Error) hint() string {
 		return "check the path of TokenURL"
 	case http.StatusUnauthorized:
 		return "check the client credentials and the subject token"
+	case http.StatusInternalServerError:
+		return "if it lasts, check audiences and scopes: some services answer a wrong one like this"
 	}
 	return ""
 }

@@ -430,7 +430,7 @@ func TestErrorTexts(t *testing.T) {
 		{ststest.JSON(403, map[string]any{"error": map[string]any{"code": 403, "status": "PERMISSION_DENIED", "message": "The caller does not have permission"}}),
 			"stssource: exchange with sts.example.com: 403 PERMISSION_DENIED: The caller does not have permission"},
 		{ststest.Reply{Status: 400, Body: `{"error":"invalid_request","error_description":"bad token subject-canary-0123456789"}`},
-			"stssource: exchange with sts.example.com: 400 invalid_request: bad token [redacted] (check the subject token and the parameters)"},
+			"stssource: exchange with sts.example.com: 400 invalid_request: bad token [redacted] (check the subject and actor token, the client's credentials and the parameters)"},
 		{ststest.Reply{Status: 400}, "stssource: exchange with sts.example.com: 400: no reason given"},
 	} {
 		service := &ststest.Handler{}

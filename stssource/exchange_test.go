@@ -224,6 +224,7 @@ func TestAnswers(t *testing.T) {
 		{name: "a number for one", body: `{"access_token":1,"token_type":"Bearer"}`, error: "access_token in the answer is not a string"},
 		{name: "a token that no header can carry", body: `{"access_token":"a\nb","token_type":"Bearer"}`, error: "characters that a token cannot have"},
 		{name: "a token that is not UTF-8", body: "{\"access_token\":\"a\xff\",\"token_type\":\"Bearer\"}", error: "characters that a token cannot have"},
+		{name: "a member twice: the last one holds, as with encoding/json", body: `{"access_token":"b","access_token":"a","token_type":"Bearer","expires_in":60}`, life: time.Minute},
 		{name: "nothing", body: ` `, error: "the answer is empty"},
 		{name: "null", body: `null`, error: "not a JSON object"},
 		{name: "an array", body: `[{` + ok + `}]`, error: "not a JSON object"},

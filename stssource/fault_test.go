@@ -15,11 +15,13 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/oauth2"
 
 	"github.com/go-sts/sts/stssource"
+	"github.com/go-sts/sts/stssource/ststest"
 )
 
 // faultTimeout is the deadline of an exchange in the fault suite: enough for
@@ -41,6 +43,7 @@ type fault struct {
 	text      string // part of its message
 	is        error  // what errors.Is finds in it
 	hangs     bool   // the deadline ends it
+	held      bool   // for longer than a test waits: see TestRetryAfterAYear
 }
 
 // How many requests a failure gets, by its class. None arrives where there is no
@@ -64,6 +67,11 @@ func connectionFaults() []fault {
 		{name: "reset before the headers", reply: func(x *exchange) { x.reset() }, requests: retry, temporary: true, is: syscall.ECONNRESET},
 		{name: "closed before the headers", reply: func(x *exchange) {}, requests: retry, temporary: true, is: io.EOF},
 		{name: "closed during the headers", reply: func(x *exchange) { x.write("HTTP/1.1 200 OK\r\nContent-Ty") }, requests: retry, temporary: true},
+		{name: "reset during the headers", reply: func(x *exchange) {
+			x.write("HTTP/1.1 200 OK\r\nContent-Ty")
+			time.Sleep(20 * time.Millisecond) // let it arrive
+			x.reset()
+		}, requests: retry, temporary: true}, // net/http tells of the header it could not read
 		{name: "reset after the headers", reply: func(x *exchange) {
 			x.write(head + "Content-Length: 100\r\n\r\n")
 			time.Sleep(20 * time.Millisecond) // let them arrive
@@ -205,6 +213,8 @@ func statusFaults() []fault {
 		{name: "429, Retry-After in seconds", reply: send(429, "", "Retry-After: 1"), requests: retry, temporary: true, status: 429},
 		{name: "503, Retry-After in seconds", reply: send(503, "", "Retry-After: 1"), requests: retry, temporary: true, status: 503},
 		{name: "503, Retry-After as a date", reply: send(503, "", "Retry-After: "+soon), requests: retry, temporary: true, status: 503},
+		{name: "503, Retry-After a year", reply: send(503, "", "Retry-After: 31536000"), requests: once, temporary: true, status: 503, held: true},
+		{name: "429, Retry-After a year", reply: send(429, "", "Retry-After: 31536000"), requests: once, temporary: true, status: 429, held: true},
 		{name: "503, Retry-After garbage", reply: send(503, "", "Retry-After: soon"), requests: retry, temporary: true, status: 503},
 		{name: "503, Retry-After negative", reply: send(503, "", "Retry-After: -5"), requests: retry, temporary: true, status: 503},
 		{name: "503, Retry-After a date long past", reply: send(503, "", "Retry-After: Mon, 01 Jan 2001 00:00:00 GMT"), requests: retry, temporary: true, status: 503},
@@ -323,7 +333,9 @@ func (f fault) run(t *testing.T) {
 		fail("%d requests, want %d", n, f.requests)
 	}
 	service.broken.Store(false)
-	recovers(fail, src)
+	if !f.held {
+		recovers(fail, src)
+	}
 	watch.checkSeen(fail)
 }
 
@@ -379,4 +391,24 @@ func recovers(fail func(string, ...any), src *stssource.Source) {
 		}
 		time.Sleep(time.Until(e.NextAttempt)) // real sockets, real time
 	}
+}
+
+// A service that asks to be left alone for a year is asked again after half a
+// minute at the latest: nobody restarts a program to end an outage.
+func TestRetryAfterAYear(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		service := &ststest.Handler{}
+		service.Script(ststest.Reply{Status: 503, RetryAfter: "31536000"})
+		src := newSource(t, service, nil)
+		_, err := src.Token()
+		e, ok := errors.AsType[*stssource.Error](err)
+		if !ok || !e.Temporary || len(service.Requests()) != 1 {
+			t.Fatalf("got %v after %d requests, want a temporary error after one", err, len(service.Requests()))
+		}
+		if wait := time.Until(e.NextAttempt); wait > 30*time.Second || wait < 15*time.Second {
+			t.Errorf("asked again in %v, want 15s to 30s", wait)
+		}
+		time.Sleep(time.Until(e.NextAttempt))
+		mustToken(t, src)
+	})
 }

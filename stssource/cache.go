@@ -33,7 +33,7 @@ type cache struct {
 	refusals  int           // failed flights in a row that left callers without a token
 	nextTry   time.Time     // while the token is valid: no attempt before this
 	held      error         // given to callers until heldUntil
-	heldUntil time.Time     //
+	heldUntil time.Time     // and then the next caller begins a flight
 	took      time.Duration // what the last successful attempt took
 	stats     Status        // what Status reports, but for what current knows
 	rejects   int           // tokens in a row that an API rejected soon after they came

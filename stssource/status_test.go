@@ -51,12 +51,12 @@ func TestObserverAndLogger(t *testing.T) {
 			}
 			service.ClientID, service.ClientSecret = "id", "canary-secret"
 		})
-		issued := mustToken(t, src)                      // first
+		first := mustToken(t, src)
 		service.Script(ststest.Reply{Error: "canceled"}) // one failure in the background
 		time.Sleep(58 * time.Minute)
 		mustToken(t, src)
 		src.Invalidate(mustToken(t, src))
-		issued = mustToken(t, src) // invalidated
+		second := mustToken(t, src) // the first was invalidated
 		service.Script(ststest.Reply{Hang: true, Times: -1})
 		time.Sleep(2 * time.Hour) // ended
 		service.Script()
@@ -80,8 +80,10 @@ func TestObserverAndLogger(t *testing.T) {
 				t.Errorf("%d attempts with trigger %s, want 1: %v", triggers[trigger], trigger, triggers)
 			}
 		}
-		if text := log.String(); strings.Contains(text, "canary") || strings.Contains(text, issued.AccessToken) {
-			t.Errorf("the log shows a secret:\n%s", text)
+		for _, secret := range []string{"canary", first.AccessToken, second.AccessToken} {
+			if strings.Contains(log.String(), secret) {
+				t.Errorf("the log shows %s:\n%s", secret, log.String())
+			}
 		}
 		if n := strings.Count(log.String(), "\n"); n != len(got) {
 			t.Errorf("%d lines in the log for %d attempts", n, len(got))

@@ -229,6 +229,7 @@ func TestFromJSONMistakes(t *testing.T) {
 		{"file that is a list", source(members{"file": []int{}}), "credential_source.file: is an array, not a string"},
 		{"three sources", source(members{"file": "f", "url": "https://h.example", "executable": members{}}), "credential_source: has file and url and executable: there must be one of them"},
 		{"AWS", source(members{"environment_id": "aws1", "url": "http://169.254.169.254/"}), "credential_source.environment_id: \"aws1\" makes it a source of AWS credentials, which is not supported yet"},
+		{"certificate, of which nothing is said (x509-config-neither)", source(members{"certificate": members{"use_default_certificate_config": false}}), "credential_source.certificate: is a source that is not supported yet"},
 		{"certificate", source(members{"certificate": members{"use_default_certificate_config": true}}), "credential_source.certificate: is a source that is not supported yet"},
 		{"URL by http", source(members{"url": "http://idp.example/"}), "credential_source.url: plain http to idp.example"},
 		{"URL that is none", source(members{"url": "idp.example/token"}), `credential_source.url: scheme "" is not https`},

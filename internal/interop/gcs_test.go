@@ -63,8 +63,10 @@ func (b *bucket) client(t *testing.T, source oauth2.TokenSource) *storage.Client
 // clientOverHTTP returns Google's client for b over source's own HTTP client.
 func (b *bucket) clientOverHTTP(t *testing.T, source *stssource.Source) *storage.Client {
 	t.Helper()
+	base := tokenClient(t)
+	base.Transport = stamp{base.Transport}
 	client, err := storage.NewClient(context.Background(),
-		option.WithEndpoint(b.endpoint), option.WithHTTPClient(source.Client(tokenClient(t))), storage.WithJSONReads())
+		option.WithEndpoint(b.endpoint), option.WithHTTPClient(source.Client(base)), storage.WithJSONReads())
 	if err != nil {
 		t.Fatal(err)
 	}

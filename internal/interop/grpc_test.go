@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"net/http"
 	"net/http/httptest"
 	"sync"
 	"sync/atomic"
@@ -46,7 +47,7 @@ func startRPC(t *testing.T, issuer *dex) *rpcServer {
 			if len(values) != 1 {
 				return nil, status.Errorf(codes.Unauthenticated, "%d authorization values", len(values))
 			}
-			if err := check.check(ctx, values[0]); err != nil {
+			if err := check.check(ctx, http.Header{"Authorization": values}); err != nil {
 				return nil, status.Error(codes.Unauthenticated, err.Error())
 			}
 			s.calls.Add(1)

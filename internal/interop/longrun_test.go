@@ -19,43 +19,52 @@ import (
 // trouble follows the other while many callers read from Cloud Storage, half of
 // them with a token source, half with our HTTP client. Nobody may fail while
 // there is a valid token, and no token may be sent that the service refuses.
+//
+// The toxics of the network take half a minute, five seconds each: longer than a
+// token lives, so that callers must do without one for a while. The next trouble
+// begins when the source has recovered from the one before.
 func TestLongRun(t *testing.T) {
 	r := startRun(t)
 	phases := []struct {
 		name       string
 		begin, end func(*testing.T)
+		parts      int // how many times as long as r.phase it takes
 	}{
-		{"calm", nothing, nothing},
-		{"late answers", r.poison(latency), r.heal},
-		{"a new key at the issuer", r.rotate, nothing},
-		{"resets", r.poison(reset), r.heal},
-		{"no answers", r.poison(hang), r.heal},
-		{"answers cut off in the header", r.poison(cutHeader), r.heal},
-		{"answers cut off in the token", r.poison(cutBody), r.heal},
-		{"slow answers", r.poison(bandwidth), r.heal},
-		{"Dex stopped, and started with a new key", r.stopDex, r.startDex},
-		{"a new key again, and no subject token for a while", r.loseSubject, r.rotate},
-		{"calm again", nothing, nothing},
+		{"calm", nothing, nothing, 1},
+		{"late answers", r.poison(latency), r.heal, toxicParts},
+		{"a new key at the issuer", r.rotate, nothing, 1},
+		{"resets", r.poison(reset), r.heal, toxicParts},
+		{"no answers", r.poison(hang), r.heal, toxicParts},
+		{"answers cut off in the header", r.poison(cutHeader), r.heal, toxicParts},
+		{"answers cut off in the token", r.poison(cutBody), r.heal, toxicParts},
+		{"slow answers", r.poison(bandwidth), r.heal, toxicParts},
+		{"Dex stopped, and started with a new key", r.stopDex, r.startDex, 1},
+		{"a new key again, and no subject token for a while", r.loseSubject, r.rotate, 1},
+		{"calm again", nothing, nothing, 1},
 	}
 	for _, p := range phases {
 		before := r.source.Status()
 		p.begin(t)
-		r.pass()
+		r.pass(p.parts)
 		p.end(t)
-		r.pass()
+		r.recover(t)
+		r.pass(1)
 		after := r.source.Status()
-		t.Logf("%-50s %3d attempts, %d failed, %4d requests to Dex, %6d reads, %d errors", p.name,
+		t.Logf("%-50s %3d attempts, %d failed, %4d requests to Dex, %6d reads, %d overtaken, %d errors", p.name,
 			after.Exchanges-before.Exchanges, after.Failures-before.Failures,
-			r.dex.requests.Swap(0), r.store.passed.Load(), r.errors())
+			r.dex.requests.Swap(0), r.store.passed.Load(), r.store.overtaken.Load(), r.errors())
 	}
 	r.finish(t)
 }
 
 func nothing(*testing.T) {}
 
+// toxicParts times the phase of a run is how long a toxic lasts.
+const toxicParts = 4
+
 // run is the state of a long run.
 type run struct {
-	phase    time.Duration // how long each phase, and the calm after it, takes
+	phase    time.Duration // how long a phase, and the calm after each, takes
 	issuer   *issuer
 	dex      *dex
 	network  *network
@@ -80,7 +89,7 @@ type call struct {
 
 func startRun(t *testing.T) *run {
 	t.Helper()
-	r := &run{phase: 1200 * time.Millisecond, issuer: startIssuer(t)}
+	r := &run{phase: 1250 * time.Millisecond, issuer: startIssuer(t)}
 	callers := 200
 	if testing.Short() {
 		r.phase, callers = 300*time.Millisecond, 40
@@ -123,6 +132,11 @@ func (r *run) Token() (*oauth2.Token, error) {
 // about 800 a second, which two cores carry.
 const pace = 250 * time.Millisecond
 
+// patience is how long a caller waits for a read. Without it the storage client,
+// which repeats what fails on the network, would still be in its pauses long
+// after the network is well.
+const patience = 2 * time.Second
+
 // call reads again and again until ctx ends. It begins after a pause of its own,
 // so that the callers do not march in step.
 func (r *run) call(ctx context.Context, client *storage.Client, offset time.Duration) {
@@ -134,13 +148,19 @@ func (r *run) call(ctx context.Context, client *storage.Client, offset time.Dura
 			return
 		case <-timer.C:
 		}
-		start := time.Now()
-		if _, err := read(ctx, client); err != nil && ctx.Err() == nil {
-			r.mu.Lock()
-			r.failed = append(r.failed, call{start, time.Now(), err})
-			r.mu.Unlock()
-		}
+		r.read(ctx, client)
 		timer.Reset(pace)
+	}
+}
+
+func (r *run) read(ctx context.Context, client *storage.Client) {
+	start := time.Now()
+	limited, cancel := context.WithTimeout(beginningNow(ctx), patience)
+	defer cancel()
+	if _, err := read(limited, client); err != nil && ctx.Err() == nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.failed = append(r.failed, call{start, time.Now(), err})
 	}
 }
 
@@ -157,7 +177,24 @@ func (r *run) errors() int {
 }
 
 // pass lets time pass. That is what a long run is made of.
-func (r *run) pass() { time.Sleep(r.phase) }
+func (r *run) pass(parts int) { time.Sleep(time.Duration(parts) * r.phase) }
+
+// recover waits until the source has a token again. The error of an outage is
+// held for about as long as the outage was.
+func (r *run) recover(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for s := r.source.Status(); !s.Valid || s.LastError != nil; s = r.source.Status() {
+		select {
+		case <-ctx.Done():
+			t.Fatalf("the source did not recover: %v", s.LastError)
+		case <-tick.C:
+		}
+	}
+}
 
 func (r *run) poison(x toxic) func(*testing.T) {
 	return func(t *testing.T) { r.network.poison(t, x) }

@@ -2,22 +2,21 @@ package interop_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+	"github.com/googleapis/gax-go/v2/callctx"
 )
 
-// leeway is how long after its end a token is still taken, as services do it for
-// the sake of clocks: a request is under way for a while. That no token is handed
-// out after its end is checked where it is handed out.
-const leeway = time.Second
-
 // newVerifier returns what verifies JWTs of an issuer for an audience, by the
-// keys that the issuer publishes. If audience is empty, any will do.
+// keys that the issuer publishes. If audience is empty, any will do. Whether a
+// token has ended is for the guard to say.
 func newVerifier(t *testing.T, issuer, audience string) *oidc.IDTokenVerifier {
 	t.Helper()
 	// The verifier keeps the client of this context, to fetch new keys with.
@@ -29,22 +28,28 @@ func newVerifier(t *testing.T, issuer, audience string) *oidc.IDTokenVerifier {
 	return provider.Verifier(&oidc.Config{
 		ClientID:          audience,
 		SkipClientIDCheck: audience == "",
-		Now:               func() time.Time { return time.Now().Add(-leeway) },
+		SkipExpiryCheck:   true,
 	})
 }
 
 // guard lets requests to an API pass that have a token which verifier accepts,
 // and counts all of them. An API that checks nothing would hide what it is sent.
+//
+// A token must not have ended when its request began, to the microsecond. Where
+// services allow a minute for the sake of clocks and of the way, the guard takes
+// the instant from the request: on a busy machine any other leeway is too short
+// or hides something.
 type guard struct {
 	verifier *oidc.IDTokenVerifier
 	next     http.Handler
 
 	passed, refused atomic.Int64
+	overtaken       atomic.Int64 // passed, with a token that ended on the way
 	reason          atomic.Value // why the last refused one was
 }
 
 func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if err := g.check(r.Context(), r.Header.Get("Authorization")); err != nil {
+	if err := g.check(r.Context(), r.Header); err != nil {
 		g.refused.Add(1)
 		g.reason.Store(err.Error())
 		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
@@ -55,7 +60,48 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.next.ServeHTTP(w, r)
 }
 
-func (g *guard) check(ctx context.Context, authorization string) error {
-	_, err := g.verifier.Verify(ctx, strings.TrimPrefix(authorization, "Bearer "))
-	return err
+func (g *guard) check(ctx context.Context, h http.Header) error {
+	token, err := g.verifier.Verify(ctx, strings.TrimPrefix(h.Get("Authorization"), "Bearer "))
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	if now.Before(token.Expiry) {
+		return nil
+	}
+	if began := beginning(h, now); !began.Before(token.Expiry) {
+		return fmt.Errorf("the token had ended %v before the request began", began.Sub(token.Expiry))
+	}
+	g.overtaken.Add(1)
+	return nil
+}
+
+// beganHeader is the field of a request that says when it began, in Unix
+// nanoseconds.
+const beganHeader = "X-Began"
+
+// beginning reads that field. A request without it began when it arrived.
+func beginning(h http.Header, arrived time.Time) time.Time {
+	if n, err := strconv.ParseInt(h.Get(beganHeader), 10, 64); err == nil {
+		return time.Unix(0, n)
+	}
+	return arrived
+}
+
+func nowText() string { return strconv.FormatInt(time.Now().UnixNano(), 10) }
+
+// beginningNow has a call of the storage client say that it began now, before
+// that client asks for a token.
+func beginningNow(ctx context.Context) context.Context {
+	return callctx.SetHeaders(ctx, beganHeader, nowText())
+}
+
+// stamp is a transport that says of each request that it began now: below ours,
+// just after it was given its token.
+type stamp struct{ base http.RoundTripper }
+
+func (s stamp) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set(beganHeader, nowText())
+	return s.base.RoundTrip(r)
 }

@@ -2,6 +2,7 @@ package stssource
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -51,10 +52,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, err
 	}
-	e, err := t.Source.cache.get(req.Context())
-	if err == nil && e.header == "" {
-		err = &Error{Stage: StageRequest, Err: fmt.Errorf("the token type is %q, which no Authorization header can carry", e.token.TokenType)}
-	}
+	e, err := t.Source.authorization(req.Context())
 	if err != nil {
 		closeBody(req)
 		return nil, err
@@ -67,6 +65,18 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return resp, nil
 	}
 	return t.replay(req, resp, e)
+}
+
+// authorization returns a token that has a ready-made Authorization value.
+func (s *Source) authorization(ctx context.Context) (*entry, error) {
+	if s == nil || s.cache == nil {
+		return nil, errUnmade
+	}
+	e, err := s.cache.get(ctx)
+	if err == nil && e.header == "" {
+		err = &Error{Stage: StageRequest, Err: fmt.Errorf("the token type is %q, which no Authorization header can carry", e.token.TokenType)}
+	}
+	return e, err
 }
 
 // CloseIdleConnections closes those of Base, for
@@ -131,9 +141,6 @@ func (t *Transport) base() http.RoundTripper {
 func (t *Transport) check(req *http.Request) error {
 	if t.Source == nil {
 		return &Error{Stage: StageRequest, Err: errors.New("Transport.Source is nil")}
-	}
-	if t.Source.cache == nil {
-		return errUnmade
 	}
 	if req.URL == nil {
 		return nil // for the base to refuse

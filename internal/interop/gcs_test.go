@@ -41,7 +41,7 @@ func startBucket(t *testing.T, server *dex) *bucket {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bucket{guard: &guard{verifier: newVerifier(t, server.URL, "api"), next: fake.HTTPHandler()}}
+	b := &bucket{guard: newGuard(t, server, fake.HTTPHandler())}
 	api := httptest.NewServer(b)
 	t.Cleanup(api.Close)
 	b.endpoint = api.URL + "/storage/v1/"

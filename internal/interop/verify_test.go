@@ -14,10 +14,9 @@ import (
 	"github.com/googleapis/gax-go/v2/callctx"
 )
 
-// newVerifier returns what verifies JWTs of an issuer for an audience, by the
-// keys that the issuer publishes. If audience is empty, any will do. Whether a
-// token has ended is for the guard to say.
-func newVerifier(t *testing.T, issuer, audience string) *oidc.IDTokenVerifier {
+// newVerifier returns what verifies JWTs of an issuer as c says, by the keys that
+// the issuer publishes.
+func newVerifier(t *testing.T, issuer string, c *oidc.Config) *oidc.IDTokenVerifier {
 	t.Helper()
 	// The verifier keeps the client of this context, to fetch new keys with.
 	ctx := oidc.ClientContext(context.Background(), tokenClient(t))
@@ -25,11 +24,7 @@ func newVerifier(t *testing.T, issuer, audience string) *oidc.IDTokenVerifier {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return provider.Verifier(&oidc.Config{
-		ClientID:          audience,
-		SkipClientIDCheck: audience == "",
-		SkipExpiryCheck:   true,
-	})
+	return provider.Verifier(c)
 }
 
 // guard lets requests to an API pass that have a token which verifier accepts,
@@ -46,6 +41,12 @@ type guard struct {
 	passed, refused atomic.Int64
 	overtaken       atomic.Int64 // passed, with a token that ended on the way
 	reason          atomic.Value // why the last refused one was
+}
+
+// newGuard returns the guard of the API that server makes tokens for.
+func newGuard(t *testing.T, server *dex, next http.Handler) *guard {
+	t.Helper()
+	return &guard{verifier: newVerifier(t, server.URL, &oidc.Config{ClientID: "api", SkipExpiryCheck: true}), next: next}
 }
 
 func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {

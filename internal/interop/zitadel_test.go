@@ -65,7 +65,7 @@ func startZitadel(t *testing.T, upstream *issuer) *zitadel {
 		Storage: zstorage.NewStorageWithClients(zstorage.NewUserStore(base), map[string]*zstorage.Client{
 			clientID: zstorage.WebClient(clientID, clientSecret),
 		}),
-		verifier: newVerifier(t, upstream.URL, ""),
+		verifier: newVerifier(t, upstream.URL, &coreoidc.Config{SkipClientIDCheck: true}),
 	}
 	keepLoggers(t)
 	server := httptest.NewUnstartedServer(exampleop.SetupServer(base, storage, quiet(), false))

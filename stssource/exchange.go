@@ -5,11 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"slices"
-	"strings"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -36,10 +33,10 @@ const (
 
 // exchanger makes token exchanges as its config says. It has no state.
 type exchanger struct {
-	config Config
-	url    string // with the query
-	host   string
-	client *http.Client
+	config    Config // its TokenURL has the Query in it
+	host      string
+	transport http.RoundTripper
+	timeout   time.Duration // of a single request
 }
 
 // tokens are the credentials of one exchange.
@@ -54,21 +51,23 @@ func newExchanger(c Config) *exchanger {
 			u.RawQuery += "&"
 		}
 		u.RawQuery += c.Query.Encode()
+		c.TokenURL, c.Query = u.String(), nil
 	}
-	client := tokenClient(c.HTTPClient)
-	if client.Timeout == 0 {
-		client.Timeout = requestTimeout
+	x := &exchanger{config: c, host: u.Host, timeout: requestTimeout}
+	if c.HTTPClient != nil && c.HTTPClient.Timeout > 0 {
+		x.timeout = c.HTTPClient.Timeout
 	}
-	return &exchanger{config: c, url: u.String(), host: u.Host, client: client}
+	x.transport = safehttp.Transport(withoutAuthorization(c.HTTPClient))
+	return x
 }
 
-// tokenClient returns a client for token requests that uses base's transport,
-// but for those layers of it that would authorize the request.
-func tokenClient(base *http.Client) *http.Client {
+// withoutAuthorization returns a client like base without those layers of its
+// transport that would authorize the request.
+func withoutAuthorization(base *http.Client) *http.Client {
 	if base == nil {
-		return safehttp.Client(nil)
+		return nil
 	}
-	bare := &http.Client{Transport: base.Transport, Timeout: base.Timeout}
+	bare := &http.Client{Transport: base.Transport}
 	for {
 		switch t := bare.Transport.(type) {
 		case *oauth2.Transport:
@@ -82,7 +81,7 @@ func tokenClient(base *http.Client) *http.Client {
 				bare.Transport = t.Base
 			}
 		default:
-			return safehttp.Client(bare)
+			return bare
 		}
 	}
 }
@@ -165,17 +164,20 @@ func describe(p subjecttoken.Provider) string {
 	return fmt.Sprintf("%T", p)
 }
 
-// request sends one token request and reads the answer.
+// request sends one token request and reads the answer. It asks the transport
+// itself and no http.Client, which would follow redirects: those would post the
+// subject token elsewhere.
 func (x *exchanger) request(ctx context.Context, t tokens) (*oauth2.Token, error) {
-	ctx, strayed := x.watch(ctx)
+	ctx, cancel := context.WithTimeout(ctx, x.timeout)
+	defer cancel()
 	req, err := x.newRequest(ctx, t)
 	if err != nil {
 		return nil, x.failed(t, err)
 	}
 	sent := time.Now()
-	resp, err := x.client.Do(req)
+	resp, err := safehttp.Send(x.transport, req)
 	if err != nil {
-		return nil, x.failed(t, err)
+		return nil, x.failed(t, late(sent, err))
 	}
 	defer resp.Body.Close()
 	if safehttp.IsRedirect(resp.StatusCode) {
@@ -183,13 +185,13 @@ func (x *exchanger) request(ctx context.Context, t tokens) (*oauth2.Token, error
 	}
 	body, err := safehttp.ReadBody(resp.Body)
 	if err != nil {
-		e := x.failed(t, fmt.Errorf("reading the answer: %w", err))
+		e := x.failed(t, fmt.Errorf("reading the answer: %w", late(sent, err)))
 		e.StatusCode = resp.StatusCode
 		return nil, e
 	}
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		e := x.refused(t, resp, body)
-		e.strayed = strayed.Load()
+		e.strayed = x.strayed(req, resp)
 		return nil, e
 	}
 	token, err := decodeToken(body, x.config.requestedType(), sent)
@@ -205,22 +207,23 @@ func (x *exchanger) request(ctx context.Context, t tokens) (*oauth2.Token, error
 	return token, nil
 }
 
-// watch has strayed tell whether a transport of the caller's added an
-// Authorization header of its own, which may be why a service refuses. The
-// transports that do so by their type are left out from the beginning; of
-// others, this is all that can be known.
-func (x *exchanger) watch(ctx context.Context) (context.Context, *atomic.Bool) {
-	strayed := new(atomic.Bool)
-	if x.config.HTTPClient == nil || x.config.sendsBasic() {
-		return ctx, strayed
+// late says how long there was no answer, if that is what err is about.
+func late(sent time.Time, err error) error {
+	if !errors.Is(err, context.DeadlineExceeded) {
+		return err
 	}
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		WroteHeaderField: func(name string, _ []string) {
-			if strings.EqualFold(name, "Authorization") { // lower case in HTTP/2
-				strayed.Store(true)
-			}
-		},
-	}), strayed
+	return fmt.Errorf("no answer after %v: %w", time.Since(sent).Round(time.Millisecond), err)
+}
+
+// strayed reports whether a transport of the caller's added an Authorization
+// header of its own, which may be why the service refuses. The transports that do
+// so by their type are left out from the beginning; others show it in the request
+// that they say they have sent.
+func (x *exchanger) strayed(req *http.Request, resp *http.Response) bool {
+	if x.config.sendsBasic() {
+		return false
+	}
+	return hasAuthorization(req.Header) || resp.Request != nil && hasAuthorization(resp.Request.Header)
 }
 
 // inheritedExpiry returns when a token ends of which the answer does not say
@@ -241,7 +244,7 @@ func (x *exchanger) secrets(t tokens) redact.Secrets {
 	if c.ClientSecret != "" {
 		values = append(values, c.basicCredentials())
 	}
-	u, _ := url.Parse(x.url)
+	u, _ := url.Parse(c.TokenURL)
 	for name, query := range u.Query() {
 		values = append(values, secretLike(query, slices.Contains(secretQuery, name))...)
 	}

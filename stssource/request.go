@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"golang.org/x/oauth2"
@@ -16,13 +17,11 @@ import (
 
 func (x *exchanger) newRequest(ctx context.Context, t tokens) (*http.Request, error) {
 	c := &x.config
-	params := c.params(t)
-	basic := c.authenticate(params, t.assertion)
-	body, contentType := []byte(params.Encode()), "application/x-www-form-urlencoded"
+	encode, contentType := c.form, "application/x-www-form-urlencoded"
 	if c.Encoding == JSON {
-		body, contentType = encodeJSON(params), "application/json"
+		encode, contentType = c.json, "application/json"
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, x.url, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.TokenURL, bytes.NewReader(encode(t)))
 	if err != nil {
 		return nil, err
 	}
@@ -31,10 +30,10 @@ func (x *exchanger) newRequest(ctx context.Context, t tokens) (*http.Request, er
 			req.Header.Add(name, v)
 		}
 	}
-	req.Header.Set("Content-Type", contentType)
-	req.Header.Set("Accept", "application/json")
-	if basic != "" {
-		req.Header.Set("Authorization", "Basic "+basic)
+	own := [...]string{contentType, "application/json"}
+	req.Header["Content-Type"], req.Header["Accept"] = own[:1:1], own[1:]
+	if c.sendsBasic() {
+		req.Header.Set("Authorization", "Basic "+c.basicCredentials())
 	}
 	return req, nil
 }
@@ -46,54 +45,92 @@ func (c *Config) requestedType() string {
 	return c.RequestedTokenType
 }
 
-// params returns the parameters of RFC 8693, section 2.1, without those that
-// have no value.
-func (c *Config) params(t tokens) url.Values {
-	p := make(url.Values, 10)
-	for name, values := range c.EndpointParams {
+// param is one parameter of a token request.
+type param struct{ name, value string }
+
+// params returns the parameters of RFC 8693, section 2.1, and this client's
+// authentication where that goes into the body: sorted by name, as url.Values
+// writes them, and without those that have no value.
+func (c *Config) params(t tokens) []param {
+	params := make([]param, 0, 16)
+	add := func(name string, values ...string) {
 		for _, v := range values {
 			if v != "" {
-				p.Add(name, v)
+				params = append(params, param{name, v})
 			}
 		}
 	}
-	p.Set("grant_type", grantType)
-	p.Set("requested_token_type", c.requestedType())
-	p.Set("subject_token", t.subject.Value)
-	p.Set("subject_token_type", t.subject.Type)
-	if c.ActorToken != nil {
-		p.Set("actor_token", t.actor.Value)
-		p.Set("actor_token_type", t.actor.Type)
+	for name, values := range c.EndpointParams {
+		add(name, values...)
 	}
-	if len(c.Audiences) > 0 {
-		p["audience"] = c.Audiences
+	add("grant_type", grantType)
+	add("requested_token_type", c.requestedType())
+	add("subject_token", t.subject.Value)
+	add("subject_token_type", t.subject.Type)
+	add("actor_token", t.actor.Value)
+	add("actor_token_type", t.actor.Type)
+	add("audience", c.Audiences...)
+	add("resource", c.Resources...)
+	add("scope", strings.Join(c.Scopes, " "))
+	if c.ClientAssertion != nil {
+		add("client_assertion_type", clientAssertionType)
+		add("client_assertion", t.assertion.Value)
 	}
-	if len(c.Resources) > 0 {
-		p["resource"] = c.Resources
+	if !c.sendsBasic() { // one of the two, never both
+		add("client_id", c.ClientID)
+		add("client_secret", c.ClientSecret)
 	}
-	if len(c.Scopes) > 0 {
-		p.Set("scope", strings.Join(c.Scopes, " "))
-	}
-	return p
+	slices.SortStableFunc(params, func(a, b param) int { return strings.Compare(a.name, b.name) })
+	return params
 }
 
-// authenticate adds this client's authentication to params, or returns the
-// credentials for an Authorization header: one of the two, never both.
-func (c *Config) authenticate(params url.Values, assertion subjecttoken.Token) (basic string) {
-	if c.ClientAssertion != nil {
-		params.Set("client_assertion_type", clientAssertionType)
-		params.Set("client_assertion", assertion.Value)
+// form writes the parameters as application/x-www-form-urlencoded. That is what
+// url.Values does, but into one buffer: most of a request is the subject token,
+// and values of several kilobytes are not copied for each step.
+func (c *Config) form(t tokens) []byte {
+	const others = 768 // room for what is typically sent beside the tokens
+	b := make([]byte, 0, len(t.subject.Value)+len(t.actor.Value)+len(t.assertion.Value)+others)
+	for i, p := range c.params(t) {
+		if i > 0 {
+			b = append(b, '&')
+		}
+		b = appendEscaped(b, p.name)
+		b = append(b, '=')
+		b = appendEscaped(b, p.value)
 	}
-	switch {
-	case c.sendsBasic():
-		return c.basicCredentials()
-	case c.ClientID != "":
-		params.Set("client_id", c.ClientID)
-		if c.ClientSecret != "" {
-			params.Set("client_secret", c.ClientSecret)
+	return b
+}
+
+// appendEscaped appends what url.QueryEscape makes of s.
+func appendEscaped(b []byte, s string) []byte {
+	const hex = "0123456789ABCDEF"
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_', c == '.', c == '~':
+			b = append(b, c)
+		case c == ' ':
+			b = append(b, '+')
+		default:
+			b = append(b, '%', hex[c>>4], hex[c&15])
 		}
 	}
-	return ""
+	return b
+}
+
+// json writes the parameters as one object of strings. There is one of each: see
+// checkEncoding.
+func (c *Config) json(t tokens) []byte {
+	members := make(map[string]string)
+	for _, p := range c.params(t) {
+		members[lowerCamel(p.name)] = p.value
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	// Escaped for HTML, each < > & of options would count six times against
+	// the service's limit.
+	e.SetEscapeHTML(false)
+	_ = e.Encode(members) // strings always encode
+	return bytes.TrimRight(b.Bytes(), "\n")
 }
 
 // sendsBasic reports whether this client authenticates by a header: if it has a
@@ -112,21 +149,6 @@ func (c *Config) basicCredentials() string {
 		id, secret = url.QueryEscape(id), url.QueryEscape(secret)
 	}
 	return base64.StdEncoding.EncodeToString([]byte(id + ":" + secret))
-}
-
-// encodeJSON writes params as one object of strings.
-func encodeJSON(params url.Values) []byte {
-	members := make(map[string]string, len(params))
-	for name, values := range params {
-		members[lowerCamel(name)] = values[0] // no more: see checkEncoding
-	}
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	// Escaped for HTML, each < > & of options would count six times against
-	// the service's limit.
-	e.SetEscapeHTML(false)
-	_ = e.Encode(members) // strings always encode
-	return bytes.TrimRight(b.Bytes(), "\n")
 }
 
 // lowerCamel turns subject_token_type into subjectTokenType.

@@ -58,30 +58,39 @@ func decodeToken(body []byte, requested string, sent time.Time) (*oauth2.Token, 
 		token.ExpiresIn = int64(seconds)
 		token.Expiry = sent.Add(time.Duration(seconds * float64(time.Second)))
 	}
-	return token.WithExtra(extra(members)), nil
+	// What an oauth2.Token has no field for is left, and expires_in as it came.
+	delete(members, "access_token")
+	delete(members, "token_type")
+	delete(members, "refresh_token")
+	return token.WithExtra(members), nil
 }
 
 // decodeObject reads a JSON object. Its errors do not quote the body, which may
 // hold a token.
-func decodeObject(body []byte) (map[string]json.RawMessage, error) {
+func decodeObject(body []byte) (map[string]any, error) {
 	body = bytes.TrimPrefix(bytes.TrimSpace(body), []byte("\xef\xbb\xbf"))
 	if len(body) == 0 {
 		return nil, errors.New("the answer is empty, without an access_token")
 	}
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(body, &members); err != nil || members == nil {
+	var members map[string]any
+	err := json.Unmarshal(body, &members)
+	if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		// A number that no float64 can hold must not fail the token beside it.
+		d := json.NewDecoder(bytes.NewReader(body))
+		d.UseNumber()
+		err = d.Decode(&members)
+	}
+	if err != nil || members == nil {
 		return nil, errors.New("the answer is not a JSON object with an access_token: check the path of TokenURL")
 	}
 	return members, nil
 }
 
-func stringMember(members map[string]json.RawMessage, name string) (string, error) {
-	raw, ok := members[name]
-	if !ok {
-		return "", nil
-	}
-	var s string
-	if json.Unmarshal(raw, &s) != nil {
+// stringMember returns the string of that name; empty if there is none or null.
+func stringMember(members map[string]any, name string) (string, error) {
+	v := members[name]
+	s, ok := v.(string)
+	if !ok && v != nil {
 		return "", fmt.Errorf("%s in the answer is not a string", name)
 	}
 	return s, nil
@@ -114,18 +123,19 @@ const maxLifetime = 100 * 365 * 24 * 3600
 
 // expiresIn reads a number of seconds, which services send as a number, as a
 // string and as a float. An absent one is not known.
-func expiresIn(raw json.RawMessage) (seconds float64, known bool, err error) {
-	text := string(raw)
-	if text == "" || text == "null" {
+func expiresIn(v any) (seconds float64, known bool, err error) {
+	switch v := v.(type) {
+	case nil:
 		return 0, false, nil
+	case float64:
+		seconds = v
+	case string:
+		seconds, err = strconv.ParseFloat(strings.TrimSpace(v), 64)
+	case json.Number:
+		seconds, err = v.Float64()
+	default:
+		err = strconv.ErrSyntax
 	}
-	if text[0] == '"' {
-		if json.Unmarshal(raw, &text) != nil {
-			return 0, false, errors.New("expires_in in the answer is not a number")
-		}
-		text = strings.TrimSpace(text)
-	}
-	seconds, err = strconv.ParseFloat(text, 64)
 	// A range error is a number too large to hold; Inf and NaN without one were
 	// spelled out, and are no numbers in JSON.
 	if tooLarge := errors.Is(err, strconv.ErrRange); !tooLarge && (err != nil || math.IsInf(seconds, 0) || math.IsNaN(seconds)) {
@@ -135,22 +145,6 @@ func expiresIn(raw json.RawMessage) (seconds float64, known bool, err error) {
 		return 0, false, errors.New("expires_in in the answer is not positive: the token has ended already")
 	}
 	return min(seconds, maxLifetime), true, nil
-}
-
-// extra returns the members that an oauth2.Token has no field for.
-func extra(members map[string]json.RawMessage) map[string]any {
-	m := make(map[string]any, len(members))
-	for name, raw := range members {
-		switch name {
-		case "access_token", "refresh_token", "token_type":
-			continue
-		}
-		var v any
-		if json.Unmarshal(raw, &v) == nil {
-			m[name] = v
-		}
-	}
-	return m
 }
 
 // refused describes a refusal. The body is read as RFC 6749, section 5.2 has

@@ -66,19 +66,40 @@ func Private(host string) bool {
 // base, or one without a Transport, uses the transport that all sources share.
 func Client(base *http.Client) *http.Client {
 	c := &http.Client{
-		Transport: shared,
+		Transport: quietTransport{Transport(base)},
 		CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse
 		},
 	}
 	if base != nil {
 		c.Timeout = base.Timeout
-		if base.Transport != nil {
-			c.Transport = base.Transport
-		}
 	}
-	c.Transport = quietTransport{c.Transport}
 	return c
+}
+
+// Transport returns base's Transport, and the one that all sources share if there
+// is none.
+func Transport(base *http.Client) http.RoundTripper {
+	if base == nil || base.Transport == nil {
+		return shared
+	}
+	return base.Transport
+}
+
+// Send has t send req, as an [http.Client] does it that follows no redirect and
+// has neither cookies nor a timeout.
+func Send(t http.RoundTripper, req *http.Request) (*http.Response, error) {
+	resp, err := t.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	if resp == nil {
+		return nil, fmt.Errorf("the transport %T returned neither a response nor an error", t)
+	}
+	if resp.Body == nil {
+		resp.Body = http.NoBody
+	}
+	return resp, nil
 }
 
 // quietTransport leaves of a Location no more than where it points: a client

@@ -13,42 +13,60 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// cache keeps one token, shares it, and renews it before it ends. It takes a
-// function and knows nothing of where tokens come from.
+// cache keeps one token, shares it, and renews it before it ends. It knows
+// nothing of where tokens come from.
 //
 // While a token is neither due nor ended, callers read current and one clock
 // and are gone. mu is taken to begin, join or end a flight, never across one.
+//
+// There may be a cache for each user of a service: what only matters after a
+// failure, or to an observer, is a pointer away.
 type cache struct {
-	fetch   fetchFunc
-	refresh Refresh
-	random  func() float64 // in [0, 1)
+	source   fetcher
+	refresh  *Refresh       // not written to
+	random   func() float64 // in [0, 1)
+	reporter *reporter      // nil: nobody wants to be told
 
 	current atomic.Pointer[entry] // nil: no token; stored with mu held
 
 	mu        sync.Mutex
 	flight    *flight       // the exchange that is under way, if any
 	timer     *time.Timer   // starts the next refresh when no caller is there to notice
-	gone      Trigger       // why there is no current token
-	failures  int           // failed attempts in a row
-	refusals  int           // failed flights in a row that left callers without a token
-	nextTry   time.Time     // while the token is valid: no attempt before this
-	held      error         // given to callers until heldUntil
-	heldUntil time.Time     // and then the next caller begins a flight
+	trouble   *trouble      // never nil, and not written to
 	took      time.Duration // what the last successful attempt took
-	stats     Status        // what Status reports, but for what current knows
-	rejects   int           // tokens in a row that an API rejected soon after they came
-	reports   []Attempt     // not yet told to the observer and the logger
-	telling   bool          // a goroutine tells them
+	succeeded int64         // when that ended, in Unix nanoseconds; 0: never
+	exchanges uint32        // attempts made so far
+	failures  uint32        // those of them that failed
+	rejects   uint16        // tokens in a row that an API rejected soon after they came
+	forgotten bool          // whether the last token was invalidated
 
 	running atomic.Int32 // calls of fetch under way, those left behind included
 }
 
-// fetchFunc gets a token. refusals is how many flights in a row have failed and
-// left callers without one: the more, the less it should ask of the service.
-type fetchFunc func(ctx context.Context, refusals int) (*oauth2.Token, error)
+// trouble is what is known of the failures since the last success.
+type trouble struct {
+	failures  int       // failed attempts in a row
+	refusals  int       // failed flights in a row that left callers without a token
+	last      error     // why the last attempt failed
+	nextTry   time.Time // while the token is valid: no attempt before this
+	held      error     // given to callers until heldUntil
+	heldUntil time.Time // and then the next caller begins a flight
+}
 
-func newCache(fetch fetchFunc, r Refresh) *cache {
-	return &cache{fetch: fetch, refresh: r, random: rand.Float64, gone: TriggerFirst}
+var noTrouble = new(trouble)
+
+// fetcher is where a cache has its tokens from.
+type fetcher interface {
+	// fetch gets a token. refusals is how many flights in a row have failed and
+	// left callers without one: the more, the less it should ask of the service.
+	fetch(ctx context.Context, refusals int) (*oauth2.Token, error)
+
+	// name says where tokens come from, for a message.
+	name() string
+}
+
+func newCache(source fetcher, r *Refresh) *cache {
+	return &cache{source: source, refresh: r, random: rand.Float64, reporter: newReporter(r), trouble: noTrouble}
 }
 
 // get returns a token that has not ended, waiting for one as long as ctx
@@ -111,7 +129,7 @@ func (c *cache) use(e *entry) bool {
 func (c *cache) refreshAhead(e *entry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.flight == nil && c.current.Load() == e && !time.Now().Before(c.nextTry) {
+	if c.flight == nil && c.current.Load() == e && !time.Now().Before(c.trouble.nextTry) {
 		c.begin(TriggerAhead)
 	}
 }
@@ -132,20 +150,27 @@ func (c *cache) join() (*flight, error) {
 		}
 		return f, nil
 	}
-	if c.held != nil && time.Now().Before(c.heldUntil) {
-		return nil, c.held
+	if c.trouble.held != nil && time.Now().Before(c.trouble.heldUntil) {
+		return nil, c.trouble.held
 	}
-	trigger := c.gone
-	if c.current.Load() != nil {
-		trigger = TriggerExpired
+	return c.begin(c.trigger()), nil
+}
+
+// trigger says why there is no token to hand out. It requires that mu is held.
+func (c *cache) trigger() Trigger {
+	switch {
+	case c.current.Load() != nil:
+		return TriggerExpired
+	case c.forgotten:
+		return TriggerInvalidated
 	}
-	return c.begin(trigger), nil
+	return TriggerFirst
 }
 
 // gaveUp returns the error of a caller whose ctx ended while it waited.
 func (c *cache) gaveUp(ctx context.Context) error {
 	c.mu.Lock()
-	last := c.stats.LastError
+	last := c.trouble.last
 	c.mu.Unlock()
 	err := &Error{Stage: StageWait, Temporary: true, Err: context.Cause(ctx)}
 	if !errors.Is(err.Err, ctx.Err()) {
@@ -181,7 +206,7 @@ func (c *cache) reject(e *entry) bool {
 	if age >= maxHold {
 		c.rejects = 0
 	}
-	if c.rejects > 0 && age < doubled(firstHold, maxHold, c.rejects, 1) {
+	if c.rejects > 0 && age < doubled(firstHold, maxHold, int(c.rejects), 1) {
 		return false
 	}
 	c.rejects++
@@ -192,16 +217,20 @@ func (c *cache) reject(e *entry) bool {
 // forget drops the current token. It requires that mu is held.
 func (c *cache) forget() {
 	c.current.Store(nil)
-	c.gone = TriggerInvalidated
+	c.forgotten = true
 	c.stop()
 }
 
 // arm starts the timer. It holds the cache weakly: a source that nobody
 // references any more is collected, and the timer then finds nothing.
 func (c *cache) arm(d time.Duration) {
-	c.stop()
+	d = min(max(d, 0), maxSleep)
+	if c.timer != nil {
+		c.timer.Reset(d)
+		return
+	}
 	self := weak.Make(c)
-	c.timer = time.AfterFunc(min(max(d, 0), maxSleep), func() {
+	c.timer = time.AfterFunc(d, func() {
 		if c := self.Value(); c != nil {
 			c.onTimer()
 		}
@@ -211,7 +240,6 @@ func (c *cache) arm(d time.Duration) {
 func (c *cache) stop() {
 	if c.timer != nil {
 		c.timer.Stop()
-		c.timer = nil
 	}
 }
 
@@ -225,7 +253,7 @@ func (c *cache) onTimer() {
 		return
 	}
 	_, age := e.ages()
-	if wait := max(e.due-age, time.Until(c.nextTry)); wait > 0 {
+	if wait := max(e.due-age, time.Until(c.trouble.nextTry)); wait > 0 {
 		c.arm(wait)
 		return
 	}
@@ -234,58 +262,14 @@ func (c *cache) onTimer() {
 	}
 }
 
-// maxReports is how many attempts are kept for an observer that blocks.
-const maxReports = 64
-
-// report has the observer and the logger told of a. It requires that mu is held,
-// and calls neither: they may take their time, ask for a token or end their
-// goroutine.
-func (c *cache) report(a Attempt) {
-	if c.refresh.Observe == nil && c.refresh.Logger == nil || len(c.reports) >= maxReports {
-		return
-	}
-	c.reports = append(c.reports, a)
-	if !c.telling {
-		c.telling = true
-		go c.tell()
-	}
-}
-
-// tell calls the observer and the logger until there is nothing left to tell.
-func (c *cache) tell() {
-	idle := false
-	defer func() {
-		if !idle { // the observer ended this goroutine: another goes on
-			go c.tell()
-		}
-	}()
-	for {
-		a, ok := c.nextReport()
-		if !ok {
-			idle = true
-			return
-		}
-		c.refresh.report(a)
-	}
-}
-
-func (c *cache) nextReport() (a Attempt, ok bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.reports) == 0 {
-		c.reports, c.telling = nil, false
-		return Attempt{}, false
-	}
-	a = c.reports[0]
-	c.reports = c.reports[1:]
-	return a, true
-}
-
 // status returns what is known now.
 func (c *cache) status() Status {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := c.stats
+	s := Status{LastError: c.trouble.last, Exchanges: int(c.exchanges), Failures: int(c.failures)}
+	if c.succeeded != 0 {
+		s.LastSuccess = time.Unix(0, c.succeeded)
+	}
 	e := c.current.Load()
 	if e == nil || e.left() <= 0 {
 		return s
@@ -295,8 +279,8 @@ func (c *cache) status() Status {
 	if e.due != forever {
 		s.NextRefresh = e.start.Add(e.due).Round(0)
 	}
-	if c.nextTry.After(s.NextRefresh) {
-		s.NextRefresh = c.nextTry.Round(0)
+	if c.trouble.nextTry.After(s.NextRefresh) {
+		s.NextRefresh = c.trouble.nextTry.Round(0)
 	}
 	return s
 }

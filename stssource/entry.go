@@ -19,7 +19,7 @@ const leaseTime = 10 * time.Millisecond
 // start, by whichever clock says more: the monotonic clock stands still while
 // the machine is suspended, and the wall clock can be set back.
 type entry struct {
-	token  *oauth2.Token // never handed out itself, and never written to
+	token  oauth2.Token  // callers get copies
 	header string        // the Authorization value; empty if the token has none
 	start  time.Time     // when the attempt began, with its monotonic reading
 	wall   int64         // the wall clock at start, in Unix nanoseconds
@@ -55,17 +55,16 @@ func newEntry(tok *oauth2.Token, start time.Time, r Refresh, random float64) (*e
 // keep copies tok. The Expiry that is handed out has no monotonic reading: with
 // one, oauth2.ReuseTokenSource would not notice a suspension of the machine.
 func (e *entry) keep(tok *oauth2.Token) {
-	t := *tok
-	t.Expiry = time.Time{}
+	e.token = *tok
+	e.token.Expiry = time.Time{}
 	if e.end != forever {
-		t.Expiry = e.start.Add(e.end).Round(0)
+		e.token.Expiry = e.start.Add(e.end).Round(0)
 	}
-	if isBearer(t.TokenType) {
+	if isBearer(tok.TokenType) {
 		// One string serves both: the token is the end of the header.
-		e.header = "Bearer " + t.AccessToken
-		t.AccessToken = e.header[len("Bearer "):]
+		e.header = "Bearer " + tok.AccessToken
+		e.token.AccessToken = e.header[len("Bearer "):]
 	}
-	e.token = &t
 }
 
 // isBearer reports whether a token of this type goes into a header as a Bearer

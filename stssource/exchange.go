@@ -34,7 +34,6 @@ const (
 // exchanger makes token exchanges as its config says. It has no state.
 type exchanger struct {
 	config    Config // its TokenURL has the Query in it
-	host      string
 	transport http.RoundTripper
 	timeout   time.Duration // of a single request
 }
@@ -45,21 +44,24 @@ type tokens struct {
 }
 
 func newExchanger(c Config) *exchanger {
-	u, _ := url.Parse(c.TokenURL) // checked
 	if len(c.Query) > 0 {
+		u, _ := url.Parse(c.TokenURL) // checked
 		if u.RawQuery != "" {
 			u.RawQuery += "&"
 		}
 		u.RawQuery += c.Query.Encode()
 		c.TokenURL, c.Query = u.String(), nil
 	}
-	x := &exchanger{config: c, host: u.Host, timeout: requestTimeout}
+	x := &exchanger{config: c, timeout: requestTimeout}
 	if c.HTTPClient != nil && c.HTTPClient.Timeout > 0 {
 		x.timeout = c.HTTPClient.Timeout
 	}
 	x.transport = safehttp.Transport(withoutAuthorization(c.HTTPClient))
 	return x
 }
+
+// name is the host of the service.
+func (x *exchanger) name() string { return hostOf(x.config.TokenURL) }
 
 // withoutAuthorization returns a client like base without those layers of its
 // transport that would authorize the request.
@@ -86,11 +88,11 @@ func withoutAuthorization(base *http.Client) *http.Client {
 	}
 }
 
-// exchange turns a subject token into an access token. If the service refuses
+// fetch turns a subject token into an access token. If the service refuses
 // in a way that may mean that a token has just been replaced, the providers are
 // asked once more, and what they give is sent if it is another. That is left out
 // after refusals, which a provider whose tokens are new each time would double.
-func (x *exchanger) exchange(ctx context.Context, refusals int) (*oauth2.Token, error) {
+func (x *exchanger) fetch(ctx context.Context, refusals int) (*oauth2.Token, error) {
 	t, err := x.gather(ctx)
 	if err != nil {
 		return nil, err
@@ -278,7 +280,7 @@ func (x *exchanger) failed(t tokens, err error) *Error {
 	err = safehttp.Cause(err)
 	return &Error{
 		Stage:     StageExchange,
-		Host:      x.host,
+		Host:      x.name(),
 		Temporary: !errors.Is(err, safehttp.ErrBodyTooLarge) && !isUntrusted(err),
 		Err:       x.secrets(t).Error(err),
 	}
@@ -286,7 +288,7 @@ func (x *exchanger) failed(t tokens, err error) *Error {
 
 // unusable describes an answer that is neither a token nor a refusal.
 func (x *exchanger) unusable(t tokens, resp *http.Response, err error) *Error {
-	return &Error{Stage: StageExchange, Host: x.host, StatusCode: resp.StatusCode, Err: x.secrets(t).Error(err)}
+	return &Error{Stage: StageExchange, Host: x.name(), StatusCode: resp.StatusCode, Err: x.secrets(t).Error(err)}
 }
 
 // redirectError says where a redirect was to go. It is refused: a 307 or 308

@@ -49,11 +49,11 @@ func (c *cache) attempt(f *flight) (pause time.Duration, again bool) {
 	report := Attempt{Start: start, Duration: time.Since(start), Trigger: f.trigger}
 	var e *entry
 	if err == nil {
-		e, err = newEntry(tok, start, c.refresh, c.random())
+		e, err = newEntry(tok, start, *c.refresh, c.random())
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.stats.Exchanges++
+	c.exchanges++
 	if err == nil {
 		report.Expiry = e.token.Expiry
 		c.succeed(f, e, report.Duration)
@@ -62,7 +62,7 @@ func (c *cache) attempt(f *flight) (pause time.Duration, again bool) {
 		report.Err = failure
 		pause, again = c.fail(f, failure)
 	}
-	c.report(report)
+	c.reporter.add(report)
 	return pause, again
 }
 
@@ -72,12 +72,12 @@ func (c *cache) limit(f *flight) (limit time.Duration, refusals int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if left := c.left(); left > 0 {
-		return patience(left, c.took, c.refresh.timeout()), c.refusals
+		return patience(left, c.took, c.refresh.timeout()), c.trouble.refusals
 	}
 	if f.deadline.IsZero() {
 		f.deadline = time.Now().Add(c.refresh.timeout())
 	}
-	return time.Until(f.deadline), c.refusals
+	return time.Until(f.deadline), c.trouble.refusals
 }
 
 // left returns how much of the current token's life is left; zero if there is
@@ -118,7 +118,7 @@ func (c *cache) call(limit time.Duration, refusals int) (*oauth2.Token, error) {
 			c.running.Add(-1)
 			results <- r
 		}()
-		r.tok, r.err = c.fetch(ctx, refusals)
+		r.tok, r.err = c.source.fetch(ctx, refusals)
 		if r.err != nil {
 			// Here, as the methods of a foreign error may panic.
 			r.err = asError(r.err)
@@ -155,10 +155,9 @@ func panicError(v any) error {
 // succeed makes e the current token and ends f. It requires that mu is held.
 func (c *cache) succeed(f *flight, e *entry, took time.Duration) {
 	c.current.Store(e)
-	c.failures, c.refusals, c.held = 0, 0, nil
-	c.nextTry = time.Time{}
+	c.trouble = noTrouble
 	c.took = took
-	c.stats.LastSuccess, c.stats.LastError = time.Now().Round(0), nil
+	c.succeeded = time.Now().UnixNano()
 	if e.due != forever {
 		c.arm(e.due - time.Since(e.start))
 	}
@@ -171,14 +170,15 @@ func (c *cache) succeed(f *flight, e *entry, took time.Duration) {
 // that mu is held.
 func (c *cache) fail(f *flight, err *Error) (wait time.Duration, again bool) {
 	c.failures++
-	c.stats.Failures++
-	c.stats.LastError = err
-	now := time.Now()
+	now, t := time.Now(), *c.trouble
+	c.trouble = &t
+	t.failures++
+	t.last = err
 	if left := c.left(); left > 0 {
-		wait := pauseAhead(c.failures, err.retryAfter, left, c.random())
-		c.nextTry = now.Add(wait)
+		wait := pauseAhead(t.failures, err.retryAfter, left, c.random())
+		t.nextTry = now.Add(wait)
 		c.arm(wait)
-		c.end(f, nil, err.withNext(c.nextTry))
+		c.end(f, nil, err.withNext(t.nextTry))
 		return 0, false
 	}
 	f.tries++
@@ -188,13 +188,13 @@ func (c *cache) fail(f *flight, err *Error) (wait time.Duration, again bool) {
 	wait = pause(f.tries, err.retryAfter, c.random())
 	// After one flight that tried in vain, further ones ask once: the callers
 	// of a service that is down make a handful of requests, not four each time.
-	if err.Temporary && c.refusals == 0 && f.tries < maxTries && now.Add(wait).Before(f.deadline) {
+	if err.Temporary && t.refusals == 0 && f.tries < maxTries && now.Add(wait).Before(f.deadline) {
 		return wait, true
 	}
-	c.refusals++
-	c.heldUntil = now.Add(hold(c.refusals, err.retryAfter, err.mendable(), c.random()))
-	c.held = err.withNext(c.heldUntil)
-	c.end(f, nil, c.held)
+	t.refusals++
+	t.heldUntil = now.Add(hold(t.refusals, err.retryAfter, err.mendable(), c.random()))
+	t.held = err.withNext(t.heldUntil)
+	c.end(f, nil, t.held)
 	return 0, false
 }
 

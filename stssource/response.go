@@ -2,13 +2,16 @@ package stssource
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -31,29 +34,26 @@ func decodeToken(body []byte, requested string, sent time.Time) (*oauth2.Token, 
 	if err != nil {
 		return nil, err
 	}
-	token := new(oauth2.Token)
-	for name, field := range map[string]*string{
-		"access_token":  &token.AccessToken,
-		"token_type":    &token.TokenType,
-		"refresh_token": &token.RefreshToken,
-	} {
-		if *field, err = stringMember(members, name); err != nil {
-			return nil, err
-		}
+	access, err1 := stringMember(members, "access_token")
+	tokenType, err2 := stringMember(members, "token_type")
+	refresh, err3 := stringMember(members, "refresh_token")
+	if err := cmp.Or(err1, err2, err3); err != nil {
+		return nil, err
 	}
-	if token.AccessToken == "" {
+	if access == "" {
 		return nil, errors.New("the answer has no access_token")
 	}
-	if !isVisible(token.AccessToken) {
+	if !isVisible(access) {
 		return nil, errors.New("the access_token of the answer has characters that a token cannot have (RFC 6749, appendix A.12)")
 	}
-	if token.TokenType, err = checkTokenType(token.TokenType, requested); err != nil {
+	if tokenType, err = checkTokenType(tokenType, requested); err != nil {
 		return nil, err
 	}
 	seconds, known, err := expiresIn(members["expires_in"])
 	if err != nil {
 		return nil, err
 	}
+	token := oauth2.Token{AccessToken: access, TokenType: tokenType, RefreshToken: refresh}
 	if known {
 		token.ExpiresIn = int64(seconds)
 		token.Expiry = sent.Add(time.Duration(seconds * float64(time.Second)))
@@ -62,7 +62,33 @@ func decodeToken(body []byte, requested string, sent time.Time) (*oauth2.Token, 
 	delete(members, "access_token")
 	delete(members, "token_type")
 	delete(members, "refresh_token")
-	return token.WithExtra(members), nil
+	return token.WithExtra(shared(members)), nil
+}
+
+// lastExtra is what the last answer said beside its token, if that is no secret.
+var lastExtra atomic.Pointer[map[string]any]
+
+// shared returns extra, or an equal map that another token has already. Most
+// answers of a service differ in their token alone; for a program with a source
+// for each of its users a map each would be a third of what a source takes.
+func shared(extra map[string]any) map[string]any {
+	for name, v := range extra {
+		switch name {
+		case "expires_in", "issued_token_type", "scope":
+		default:
+			return extra // it may be an ID token, or a key
+		}
+		switch v.(type) {
+		case string, float64:
+		default:
+			return extra
+		}
+	}
+	if last := lastExtra.Load(); last != nil && maps.Equal(*last, extra) {
+		return *last
+	}
+	lastExtra.Store(&extra)
+	return extra
 }
 
 // decodeObject reads a JSON object. Its errors do not quote the body, which may
@@ -72,15 +98,16 @@ func decodeObject(body []byte) (map[string]any, error) {
 	if len(body) == 0 {
 		return nil, errors.New("the answer is empty, without an access_token")
 	}
-	var members map[string]any
-	err := json.Unmarshal(body, &members)
+	var answer any
+	err := json.Unmarshal(body, &answer)
 	if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		// A number that no float64 can hold must not fail the token beside it.
 		d := json.NewDecoder(bytes.NewReader(body))
 		d.UseNumber()
-		err = d.Decode(&members)
+		err = d.Decode(&answer)
 	}
-	if err != nil || members == nil {
+	members, ok := answer.(map[string]any)
+	if err != nil || !ok {
 		return nil, errors.New("the answer is not a JSON object with an access_token: check the path of TokenURL")
 	}
 	return members, nil
@@ -157,7 +184,7 @@ func (x *exchanger) refused(t tokens, resp *http.Response, body []byte) *Error {
 	}
 	e := &Error{
 		Stage:      StageExchange,
-		Host:       x.host,
+		Host:       x.name(),
 		StatusCode: resp.StatusCode,
 		Temporary:  safehttp.TemporaryStatus(resp.StatusCode),
 		retryAfter: retryAfter(resp.Header.Get("Retry-After"), time.Now()),

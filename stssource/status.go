@@ -3,6 +3,7 @@ package stssource
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 )
 
@@ -36,6 +37,74 @@ type Status struct {
 	LastError   error     // an *Error: why the last attempt failed; nil if it did not
 	Exchanges   int       // attempts made so far, failed ones included
 	Failures    int       // attempts that failed
+}
+
+// maxReports is how many attempts are kept for an observer that blocks.
+const maxReports = 64
+
+// reporter tells an observer and a logger of attempts, one after another, from a
+// goroutine of its own: they may take their time, ask for a token or end that
+// goroutine.
+type reporter struct {
+	refresh *Refresh
+
+	mu      sync.Mutex
+	queue   []Attempt // not yet told
+	telling bool      // a goroutine tells them
+}
+
+func newReporter(r *Refresh) *reporter {
+	if r.Observe == nil && r.Logger == nil {
+		return nil
+	}
+	return &reporter{refresh: r}
+}
+
+// add has a told. A nil reporter tells nobody.
+func (r *reporter) add(a Attempt) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.queue) >= maxReports {
+		return
+	}
+	r.queue = append(r.queue, a)
+	if !r.telling {
+		r.telling = true
+		go r.tell()
+	}
+}
+
+// tell calls the observer and the logger until there is nothing left to tell.
+func (r *reporter) tell() {
+	idle := false
+	defer func() {
+		if !idle { // the observer ended this goroutine: another goes on
+			go r.tell()
+		}
+	}()
+	for {
+		a, ok := r.next()
+		if !ok {
+			idle = true
+			return
+		}
+		r.refresh.report(a)
+	}
+}
+
+func (r *reporter) next() (a Attempt, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.queue) == 0 {
+		r.queue, r.telling = nil, false
+		return Attempt{}, false
+	}
+	a = r.queue[0]
+	r.queue = r.queue[1:]
+	return a, true
 }
 
 // report tells the observer and the logger of a.

@@ -51,7 +51,6 @@ import (
 // concurrent use.
 type Source struct {
 	cache  *cache
-	name   string       // for messages: what tokens come from
 	header *http.Header // added to each authorized request; see WithHeader; nil: nothing
 }
 
@@ -65,7 +64,7 @@ func New(c Config) (*Source, error) {
 		return nil, fmt.Errorf("stssource: invalid Config: %w", err)
 	}
 	x := newExchanger(c.clone())
-	return &Source{cache: newCache(x.exchange, c.Refresh), name: x.host}, nil
+	return &Source{cache: newCache(x, &x.config.Refresh)}, nil
 }
 
 // NewFromFunc returns a Source whose tokens come from fetch, kept and renewed
@@ -82,10 +81,14 @@ func NewFromFunc(fetch func(context.Context) (*oauth2.Token, error), r Refresh) 
 	if err := r.check(); err != nil {
 		return nil, fmt.Errorf("stssource: %w", err)
 	}
-	return &Source{name: "func", cache: newCache(func(ctx context.Context, _ int) (*oauth2.Token, error) {
-		return fetch(ctx)
-	}, r)}, nil
+	return &Source{cache: newCache(fetchFunc(fetch), &r)}, nil
 }
+
+// fetchFunc is the function given to NewFromFunc.
+type fetchFunc func(context.Context) (*oauth2.Token, error)
+
+func (f fetchFunc) fetch(ctx context.Context, _ int) (*oauth2.Token, error) { return f(ctx) }
+func (f fetchFunc) name() string                                            { return "func" }
 
 // Token returns a token that has not ended. It is TokenContext with
 // [context.Background]: most callers who have a context should use that, or
@@ -108,7 +111,7 @@ func (s *Source) TokenContext(ctx context.Context) (*oauth2.Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := *e.token
+	t := e.token
 	return &t, nil
 }
 
@@ -160,11 +163,16 @@ func (s *Source) WithHeader(h http.Header) *Source {
 		merged[http.CanonicalHeaderKey(name)] = slices.Clone(h[name])
 	}
 	delete(merged, "Authorization")
-	return &Source{cache: s.cache, name: s.name, header: &merged}
+	return &Source{cache: s.cache, header: &merged}
 }
 
 // String names the host that tokens come from.
-func (s *Source) String() string { return "stssource.Source(" + s.name + ")" }
+func (s *Source) String() string {
+	if s == nil || s.cache == nil {
+		return "stssource.Source()"
+	}
+	return "stssource.Source(" + s.cache.source.name() + ")"
+}
 
 // Format keeps every verb of package fmt from printing what s holds.
 func (s *Source) Format(f fmt.State, _ rune) { redact.Format(f, s.String()) }

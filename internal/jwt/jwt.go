@@ -3,6 +3,7 @@
 package jwt
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"math"
@@ -26,21 +27,20 @@ func Expiry(token string) time.Time {
 		return time.Time{}
 	}
 	var c struct {
-		Exp *float64 `json:"exp"` // NumericDate may have a fraction
+		Exp float64 `json:"exp"` // NumericDate may have a fraction
 	}
 	// The upper bound is the year 9999, beyond which a Time no longer prints
 	// as RFC 3339.
-	if json.Unmarshal(claims, &c) != nil || c.Exp == nil || *c.Exp <= 0 || *c.Exp > 253402300799 {
+	if json.Unmarshal(claims, &c) != nil || c.Exp <= 0 || c.Exp > 253402300799 {
 		return time.Time{}
 	}
-	sec, frac := math.Modf(*c.Exp)
+	sec, frac := math.Modf(c.Exp)
 	return time.Unix(int64(sec), int64(frac*1e9))
 }
 
 func isObject(segment string) bool {
 	b, ok := decode(segment)
-	var object map[string]json.RawMessage
-	return ok && json.Unmarshal(b, &object) == nil
+	return ok && bytes.HasPrefix(bytes.TrimLeft(b, " \t\r\n"), []byte("{")) && json.Valid(b)
 }
 
 func decode(segment string) ([]byte, bool) {

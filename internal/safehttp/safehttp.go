@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -229,14 +230,21 @@ var ErrBodyTooLarge = fmt.Errorf("the body is larger than %d bytes", MaxBody)
 // ReadBody reads body to its end. A body over [MaxBody] is an error, as a part
 // of an answer is none.
 func ReadBody(body io.Reader) ([]byte, error) {
-	b, err := io.ReadAll(io.LimitReader(body, MaxBody+1))
-	if err != nil {
-		return nil, err
+	b := make([]byte, 0, 1<<10) // most answers fit
+	for {
+		n, err := body.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		switch {
+		case len(b) > MaxBody:
+			return nil, ErrBodyTooLarge
+		case err == io.EOF:
+			return b, nil
+		case err != nil:
+			return nil, err
+		case len(b) == cap(b):
+			b = slices.Grow(b, len(b))
+		}
 	}
-	if len(b) > MaxBody {
-		return nil, ErrBodyTooLarge
-	}
-	return b, nil
 }
 
 // IsRedirect reports whether status asks the client to go elsewhere.

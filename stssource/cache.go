@@ -59,7 +59,7 @@ var noTrouble = new(trouble)
 type fetcher interface {
 	// fetch gets a token. refusals is how many flights in a row have failed and
 	// left callers without one: the more, the less it should ask of the service.
-	fetch(ctx context.Context, refusals int) (*oauth2.Token, error)
+	fetch(ctx context.Context, refusals int) (oauth2.Token, error)
 
 	// name says where tokens come from, for a message.
 	name() string

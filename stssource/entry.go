@@ -32,8 +32,8 @@ type entry struct {
 
 // newEntry checks tok and works out when it is due and when it ends. The
 // attempt that brought it began at start.
-func newEntry(tok *oauth2.Token, start time.Time, r Refresh, random float64) (*entry, error) {
-	if tok == nil || tok.AccessToken == "" {
+func newEntry(tok oauth2.Token, start time.Time, r Refresh, random float64) (*entry, error) {
+	if tok.AccessToken == "" {
 		return nil, errors.New("no access token and no error")
 	}
 	e := &entry{start: start, wall: start.UnixNano(), end: forever}
@@ -54,8 +54,8 @@ func newEntry(tok *oauth2.Token, start time.Time, r Refresh, random float64) (*e
 
 // keep copies tok. The Expiry that is handed out has no monotonic reading: with
 // one, oauth2.ReuseTokenSource would not notice a suspension of the machine.
-func (e *entry) keep(tok *oauth2.Token) {
-	e.token = *tok
+func (e *entry) keep(tok oauth2.Token) {
+	e.token = tok
 	e.token.Expiry = time.Time{}
 	if e.end != forever {
 		e.token.Expiry = e.start.Add(e.end).Round(0)

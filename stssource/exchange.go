@@ -92,10 +92,10 @@ func withoutAuthorization(base *http.Client) *http.Client {
 // in a way that may mean that a token has just been replaced, the providers are
 // asked once more, and what they give is sent if it is another. That is left out
 // after refusals, which a provider whose tokens are new each time would double.
-func (x *exchanger) fetch(ctx context.Context, refusals int) (*oauth2.Token, error) {
+func (x *exchanger) fetch(ctx context.Context, refusals int) (oauth2.Token, error) {
 	t, err := x.gather(ctx)
 	if err != nil {
-		return nil, err
+		return oauth2.Token{}, err
 	}
 	token, err := x.request(ctx, t)
 	if err == nil || refusals > 0 || !asError(err).stale {
@@ -103,7 +103,7 @@ func (x *exchanger) fetch(ctx context.Context, refusals int) (*oauth2.Token, err
 	}
 	again, gatherErr := x.gather(ctx)
 	if gatherErr != nil || again.same(t) {
-		return nil, err
+		return oauth2.Token{}, err
 	}
 	return x.request(ctx, again)
 }
@@ -169,39 +169,39 @@ func describe(p subjecttoken.Provider) string {
 // request sends one token request and reads the answer. It asks the transport
 // itself and no http.Client, which would follow redirects: those would post the
 // subject token elsewhere.
-func (x *exchanger) request(ctx context.Context, t tokens) (*oauth2.Token, error) {
+func (x *exchanger) request(ctx context.Context, t tokens) (token oauth2.Token, err error) {
 	ctx, cancel := context.WithTimeout(ctx, x.timeout)
 	defer cancel()
 	req, err := x.newRequest(ctx, t)
 	if err != nil {
-		return nil, x.failed(t, err)
+		return token, x.failed(t, err)
 	}
 	sent := time.Now()
 	resp, err := safehttp.Send(x.transport, req)
 	if err != nil {
-		return nil, x.failed(t, late(sent, err))
+		return token, x.failed(t, late(sent, err))
 	}
 	defer resp.Body.Close()
 	if safehttp.IsRedirect(resp.StatusCode) {
-		return nil, x.unusable(t, resp, redirectError(resp))
+		return token, x.unusable(t, resp, redirectError(resp))
 	}
 	body, err := safehttp.ReadBody(resp.Body)
 	if err != nil {
 		e := x.failed(t, fmt.Errorf("reading the answer: %w", late(sent, err)))
 		e.StatusCode = resp.StatusCode
-		return nil, e
+		return token, e
 	}
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		e := x.refused(t, resp, body)
 		e.strayed = x.strayed(req, resp)
-		return nil, e
+		return token, e
 	}
-	token, err := decodeToken(body, x.config.requestedType(), sent)
+	token, err = decodeToken(body, x.config.requestedType(), sent)
 	if err != nil {
 		if code, _, _ := decodeRefusal(body); code != "" {
-			return nil, x.refused(t, resp, body) // some services refuse with 200
+			return token, x.refused(t, resp, body) // some services refuse with 200
 		}
-		return nil, x.unusable(t, resp, err)
+		return token, x.unusable(t, resp, err)
 	}
 	if token.Expiry.IsZero() {
 		token.Expiry = inheritedExpiry(token, t.subject)
@@ -231,7 +231,7 @@ func (x *exchanger) strayed(req *http.Request, resp *http.Response) bool {
 // inheritedExpiry returns when a token ends of which the answer does not say
 // so: with the subject token, as Google's do, or as it says itself if that is
 // earlier.
-func inheritedExpiry(token *oauth2.Token, subject subjecttoken.Token) time.Time {
+func inheritedExpiry(token oauth2.Token, subject subjecttoken.Token) time.Time {
 	own := jwtExpiry(token.AccessToken)
 	if subject.Expiry.IsZero() || !own.IsZero() && own.Before(subject.Expiry) {
 		return own

@@ -96,15 +96,15 @@ const grace = 100 * time.Millisecond
 // call runs fetch under a deadline of its own, with none of a caller's context
 // values. A fetch that panics, exits its goroutine or does not return is an
 // error and harms nobody else.
-func (c *cache) call(limit time.Duration, refusals int) (*oauth2.Token, error) {
+func (c *cache) call(limit time.Duration, refusals int) (oauth2.Token, error) {
 	if n := c.running.Load(); n >= maxRunning {
-		return nil, &Error{Stage: StageFetch, Temporary: true, Err: fmt.Errorf(
+		return oauth2.Token{}, &Error{Stage: StageFetch, Temporary: true, Err: fmt.Errorf(
 			"%d earlier calls have not returned although their time was up: the provider must heed its context", n)}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	type result struct {
-		tok *oauth2.Token
+		tok oauth2.Token
 		err error
 	}
 	results := make(chan result, 1)
@@ -134,7 +134,7 @@ func (c *cache) call(limit time.Duration, refusals int) (*oauth2.Token, error) {
 	case r := <-results:
 		return r.tok, r.err
 	case <-time.After(grace):
-		return nil, fmt.Errorf("no answer after %v: %w", limit.Round(time.Millisecond), ctx.Err())
+		return oauth2.Token{}, fmt.Errorf("no answer after %v: %w", limit.Round(time.Millisecond), ctx.Err())
 	}
 }
 

@@ -17,11 +17,8 @@ import (
 
 func (x *exchanger) newRequest(ctx context.Context, t tokens) (*http.Request, error) {
 	c := &x.config
-	encode, contentType := c.form, "application/x-www-form-urlencoded"
-	if c.Encoding == JSON {
-		encode, contentType = c.json, "application/json"
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.TokenURL, bytes.NewReader(encode(t)))
+	body, contentType := c.body(t)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.TokenURL, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -48,11 +45,20 @@ func (c *Config) requestedType() string {
 // param is one parameter of a token request.
 type param struct{ name, value string }
 
-// params returns the parameters of RFC 8693, section 2.1, and this client's
+// body returns the body of a request and its media type.
+func (c *Config) body(t tokens) ([]byte, string) {
+	var buf [16]param // enough for most
+	params := c.params(buf[:0], t)
+	if c.Encoding == JSON {
+		return encodeJSON(params), "application/json"
+	}
+	return encodeForm(params), "application/x-www-form-urlencoded"
+}
+
+// params appends the parameters of RFC 8693, section 2.1, and this client's
 // authentication where that goes into the body: sorted by name, as url.Values
 // writes them, and without those that have no value.
-func (c *Config) params(t tokens) []param {
-	params := make([]param, 0, 16)
+func (c *Config) params(params []param, t tokens) []param {
 	add := func(name string, values ...string) {
 		for _, v := range values {
 			if v != "" {
@@ -84,13 +90,16 @@ func (c *Config) params(t tokens) []param {
 	return params
 }
 
-// form writes the parameters as application/x-www-form-urlencoded. That is what
+// encodeForm writes params as application/x-www-form-urlencoded. That is what
 // url.Values does, but into one buffer: most of a request is the subject token,
 // and values of several kilobytes are not copied for each step.
-func (c *Config) form(t tokens) []byte {
-	const others = 768 // room for what is typically sent beside the tokens
-	b := make([]byte, 0, len(t.subject.Value)+len(t.actor.Value)+len(t.assertion.Value)+others)
-	for i, p := range c.params(t) {
+func encodeForm(params []param) []byte {
+	size := 0
+	for _, p := range params {
+		size += len(p.name) + len(p.value) + 2
+	}
+	b := make([]byte, 0, size+size/4) // most values have little to escape
+	for i, p := range params {
 		if i > 0 {
 			b = append(b, '&')
 		}
@@ -117,11 +126,11 @@ func appendEscaped(b []byte, s string) []byte {
 	return b
 }
 
-// json writes the parameters as one object of strings. There is one of each: see
+// encodeJSON writes params as one object of strings. There is one of each: see
 // checkEncoding.
-func (c *Config) json(t tokens) []byte {
-	members := make(map[string]string)
-	for _, p := range c.params(t) {
+func encodeJSON(params []param) []byte {
+	members := make(map[string]string, len(params))
+	for _, p := range params {
 		members[lowerCamel(p.name)] = p.value
 	}
 	var b bytes.Buffer

@@ -29,31 +29,31 @@ func jwtExpiry(token string) time.Time { return jwt.Expiry(token) }
 
 // decodeToken reads a successful answer (RFC 8693, section 2.2.1) to a request
 // that was sent at the given instant.
-func decodeToken(body []byte, requested string, sent time.Time) (*oauth2.Token, error) {
+func decodeToken(body []byte, requested string, sent time.Time) (token oauth2.Token, err error) {
 	members, err := decodeObject(body)
 	if err != nil {
-		return nil, err
+		return token, err
 	}
 	access, err1 := stringMember(members, "access_token")
 	tokenType, err2 := stringMember(members, "token_type")
 	refresh, err3 := stringMember(members, "refresh_token")
 	if err := cmp.Or(err1, err2, err3); err != nil {
-		return nil, err
+		return token, err
 	}
 	if access == "" {
-		return nil, errors.New("the answer has no access_token")
+		return token, errors.New("the answer has no access_token")
 	}
 	if !isVisible(access) {
-		return nil, errors.New("the access_token of the answer has characters that a token cannot have (RFC 6749, appendix A.12)")
+		return token, errors.New("the access_token of the answer has characters that a token cannot have (RFC 6749, appendix A.12)")
 	}
 	if tokenType, err = checkTokenType(tokenType, requested); err != nil {
-		return nil, err
+		return token, err
 	}
 	seconds, known, err := expiresIn(members["expires_in"])
 	if err != nil {
-		return nil, err
+		return token, err
 	}
-	token := oauth2.Token{AccessToken: access, TokenType: tokenType, RefreshToken: refresh}
+	token = oauth2.Token{AccessToken: access, TokenType: tokenType, RefreshToken: refresh}
 	if known {
 		token.ExpiresIn = int64(seconds)
 		token.Expiry = sent.Add(time.Duration(seconds * float64(time.Second)))
@@ -62,7 +62,7 @@ func decodeToken(body []byte, requested string, sent time.Time) (*oauth2.Token, 
 	delete(members, "access_token")
 	delete(members, "token_type")
 	delete(members, "refresh_token")
-	return token.WithExtra(shared(members)), nil
+	return *token.WithExtra(shared(members)), nil
 }
 
 // lastExtra is what the last answer said beside its token, if that is no secret.

@@ -87,8 +87,15 @@ func NewFromFunc(fetch func(context.Context) (*oauth2.Token, error), r Refresh) 
 // fetchFunc is the function given to NewFromFunc.
 type fetchFunc func(context.Context) (*oauth2.Token, error)
 
-func (f fetchFunc) fetch(ctx context.Context, _ int) (*oauth2.Token, error) { return f(ctx) }
-func (f fetchFunc) name() string                                            { return "func" }
+func (f fetchFunc) fetch(ctx context.Context, _ int) (oauth2.Token, error) {
+	t, err := f(ctx)
+	if t == nil {
+		return oauth2.Token{}, err
+	}
+	return *t, err
+}
+
+func (f fetchFunc) name() string { return "func" }
 
 // Token returns a token that has not ended. It is TokenContext with
 // [context.Background]: most callers who have a context should use that, or

@@ -22,7 +22,7 @@ func Expiry(token string) time.Time {
 	if !ok {
 		return time.Time{}
 	}
-	claims, ok := decode(payload)
+	claims, ok := decode(nil, payload)
 	if !ok {
 		return time.Time{}
 	}
@@ -39,11 +39,13 @@ func Expiry(token string) time.Time {
 }
 
 func isObject(segment string) bool {
-	b, ok := decode(segment)
+	var buf [512]byte // enough for most headers
+	b, ok := decode(buf[:0], segment)
 	return ok && bytes.HasPrefix(bytes.TrimLeft(b, " \t\r\n"), []byte("{")) && json.Valid(b)
 }
 
-func decode(segment string) ([]byte, bool) {
-	b, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(segment, "="))
+// decode appends what segment stands for.
+func decode(b []byte, segment string) ([]byte, bool) {
+	b, err := base64.RawURLEncoding.AppendDecode(b, []byte(strings.TrimRight(segment, "=")))
 	return b, err == nil
 }

@@ -319,6 +319,7 @@ func TestPanicAndGoexitAreErrors(t *testing.T) {
 		{"an error that is a nil *Error", func() error { return (*stssource.Error)(nil) }, "stssource: fetch: the provider panicked: runtime error: invalid memory address or nil pointer dereference"},
 		{"an error that is a nil *RetrieveError", func() error { return (*oauth2.RetrieveError)(nil) }, "stssource: fetch: the provider panicked: runtime error: invalid memory address or nil pointer dereference"},
 		{"panic with a secret", func() error { panic("secret-canary") }, "stssource: fetch: the provider panicked with a string"},
+		//lint:ignore SA5000 it is to panic
 		{"runtime panic, which holds no data", func() error { var m map[string]int; m["a"] = 1; return nil }, "stssource: fetch: the provider panicked: assignment to entry in nil map"},
 		{"goexit", func() error { runtime.Goexit(); return nil }, "stssource: fetch: the provider ended its goroutine (runtime.Goexit)"},
 	} {

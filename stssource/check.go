@@ -16,6 +16,8 @@ import (
 	"github.com/go-sts/sts/subjecttoken"
 )
 
+//lint:file-ignore ST1005 An error begins with the name of the field that it is about.
+
 // check returns everything that is wrong with c.
 func (c Config) check() error {
 	return errors.Join(

@@ -186,6 +186,7 @@ func (t *Transport) authorized(req *http.Request, authorization string) *http.Re
 // is met; to look through the whole header would cost as much as all the rest.
 func hasAuthorization(h http.Header) bool {
 	_, canonical := h["Authorization"]
+	//lint:ignore SA1008 HTTP/2 spells it so
 	_, lower := h["authorization"]
 	return canonical || lower
 }

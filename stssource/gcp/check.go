@@ -149,6 +149,7 @@ func (e Endpoint) checkSubjectType(t string) error {
 		return fmt.Errorf("v1beta does not take %q: use v1", t)
 	}
 	if slices.Contains(neverTypes, t) {
+		//lint:ignore ST1005 Google is a name
 		return fmt.Errorf("Google's service does not take %q", t)
 	}
 	return nil

@@ -169,6 +169,7 @@ func checkBoundary(text string) error {
 		}
 		for _, p := range rule.AvailablePermissions {
 			if !permission.MatchString(p) {
+				//lint:ignore ST1005 the dots stand for the name of a role
 				return fmt.Errorf("rule %d: availablePermissions must be roles, inRole:roles/...", i)
 			}
 		}

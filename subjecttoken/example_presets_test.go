@@ -7,22 +7,25 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
+	"strings"
 
 	"github.com/go-sts/sts/subjecttoken"
 )
 
+// The workflow file gives the job the permission:
+//
+//	permissions:
+//	  id-token: write
 func ExampleGitHubActions() {
-	// The service that GitHub has for a job with "id-token: write".
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	github := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer request-token" {
 			http.Error(w, "who are you?", http.StatusUnauthorized)
 			return
 		}
 		fmt.Fprintf(w, `{"value": "token for %s"}`, r.FormValue("audience"))
 	}))
-	defer server.Close()
-	os.Setenv("ACTIONS_ID_TOKEN_REQUEST_URL", server.URL+"/idtoken?api-version=2.0")
+	defer github.Close()
+	os.Setenv("ACTIONS_ID_TOKEN_REQUEST_URL", github.URL+"/idtoken?api-version=2.0") // GitHub does this
 	os.Setenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "request-token")
 	defer os.Unsetenv("ACTIONS_ID_TOKEN_REQUEST_URL")
 	defer os.Unsetenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN")
@@ -36,102 +39,147 @@ func ExampleGitHubActions() {
 	// Output: token for https://sts.example.com
 }
 
-// Outside of its platform a preset says what is missing.
+// The job in .gitlab-ci.yml asks for a token and names its audience:
+//
+//	id_tokens:
+//	  STS_ID_TOKEN:
+//	    aud: https://sts.example.com
 func ExampleGitLab() {
 	provider := subjecttoken.GitLab("STS_ID_TOKEN")
+
+	_, err := provider.SubjectToken(context.Background())
+	fmt.Println(err) // this is no GitLab job
+
+	os.Setenv("STS_ID_TOKEN", "token of a GitLab job") // GitLab does this
+	defer os.Unsetenv("STS_ID_TOKEN")
+	token, err := provider.SubjectToken(context.Background())
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(token.Value)
+	// Output:
+	// GitLab ID token: environment variable STS_ID_TOKEN is not set: in a GitLab job, name the variable under `id_tokens` in .gitlab-ci.yml, with the `aud` that the token is for
+	// token of a GitLab job
+}
+
+// With an audience, the token comes from the command "circleci run oidc get".
+func ExampleCircleCI() {
+	os.Setenv("CIRCLE_OIDC_TOKEN_V2", "token of a CircleCI job") // CircleCI does this
+	defer os.Unsetenv("CIRCLE_OIDC_TOKEN_V2")
+
+	provider := subjecttoken.CircleCI("")
+	token, err := provider.SubjectToken(context.Background())
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(token.Value)
+	// Output: token of a CircleCI job
+}
+
+// The step in bitbucket-pipelines.yml asks for a token:
+//
+//	step:
+//	  oidc: true
+func ExampleBitbucket() {
+	os.Setenv("BITBUCKET_STEP_OIDC_TOKEN", "token of a Bitbucket step") // Bitbucket does this
+	defer os.Unsetenv("BITBUCKET_STEP_OIDC_TOKEN")
+
+	provider := subjecttoken.Bitbucket()
+	token, err := provider.SubjectToken(context.Background())
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(token.Value)
+	// Output: token of a Bitbucket step
+}
+
+// Outside of its platform, a preset says what is missing.
+func ExampleBuildkite() {
+	provider := subjecttoken.Buildkite("https://sts.example.com")
 	_, err := provider.SubjectToken(context.Background())
 	fmt.Println(err)
-	// Output: GitLab ID token: environment variable STS_ID_TOKEN is not set: in a GitLab job, name the variable under `id_tokens` in .gitlab-ci.yml, with the `aud` that the token is for
+	// Output: Buildkite OIDC token: environment variables BUILDKITE_JOB_ID and BUILDKITE_AGENT_ACCESS_TOKEN are not set: run this in a Buildkite job, and pass the job's environment and buildkite-agent on into a container
 }
 
-// In Kubernetes, mount a token whose audience is the token service:
-//
-//	volumes:
-//	- name: sts-token
-//	  projected:
-//	    sources:
-//	    - serviceAccountToken:
-//	        path: token
-//	        audience: https://sts.example.com
-//	        expirationSeconds: 3600
-//
-// The kubelet replaces the file before the token ends. The token in
-// /var/run/secrets/kubernetes.io/serviceaccount is not for this: its audience
-// is the cluster's API server, and whoever gets it can act there as the pod.
-// See https://kubernetes.io/docs/tasks/configure-pod-container/configure-service-account/.
-func ExampleFile_kubernetes() {
-	mount, err := os.MkdirTemp("", "sts-token") // in a pod: the volume's mountPath
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer os.RemoveAll(mount)
-	if err := os.WriteFile(filepath.Join(mount, "token"), []byte("projected token"), 0o600); err != nil {
-		log.Fatal(err)
-	}
+// A workspace can have several tokens, told apart by a tag. Here it sets the
+// variable TFC_WORKLOAD_IDENTITY_AUDIENCE_STS to the audience.
+func ExampleHCPTerraform() {
+	os.Setenv("TFC_WORKLOAD_IDENTITY_TOKEN_STS", "token of a run") // HCP Terraform does this
+	defer os.Unsetenv("TFC_WORKLOAD_IDENTITY_TOKEN_STS")
 
-	provider := subjecttoken.File{Path: filepath.Join(mount, "token"), Type: subjecttoken.TypeJWT}
+	provider := subjecttoken.HCPTerraform("STS")
 	token, err := provider.SubjectToken(context.Background())
 	if err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(token.Value)
-	// Output: projected token
+	// Output: token of a run
 }
 
-// A SPIFFE JWT-SVID comes from the SPIRE agent's Workload API, and its command
-// asks there without a library:
-//
-//	subjecttoken.Exec{
-//		Command: []string{"spire-agent", "api", "fetch", "jwt",
-//			"-audience", "https://sts.example.com", "-output", "json"},
-//		JSONField: "/0/svids/0/svid",
-//		Type:      subjecttoken.TypeJWT,
-//	}
-//
-// The output is a list of two documents, the SVIDs and the bundles. A workload
-// with several SPIFFE IDs names the one it wants with -spiffeID. See
-// https://spiffe.io/docs/latest/deploying/spire_agent/.
-func ExampleExec_spiffe() {
-	const output = `[
-		{"svids": [{"spiffe_id": "spiffe://example.org/job", "svid": "the JWT-SVID", "hint": ""}]},
-		{"bundles": {"spiffe://example.org": "e30="}}
-	]`
-	provider := subjecttoken.Exec{
-		Command:   []string{"echo", output}, // in place of spire-agent
-		JSONField: "/0/svids/0/svid",
-		Type:      subjecttoken.TypeJWT,
-	}
+func ExampleGCEMetadata() {
+	metadata := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "token for %s", r.FormValue("audience"))
+	}))
+	defer metadata.Close()
+	os.Setenv("GCE_METADATA_HOST", strings.TrimPrefix(metadata.URL, "http://")) // not needed on Google Cloud
+	defer os.Unsetenv("GCE_METADATA_HOST")
+
+	provider := subjecttoken.GCEMetadata{Audience: "https://sts.example.com"}
 	token, err := provider.SubjectToken(context.Background())
 	if err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(token.Value)
-	// Output: the JWT-SVID
+	// Output: token for https://sts.example.com
 }
 
-// Vault signs an identity token for whoever has a Vault token; the role's
-// client_id is the audience. A secret that holds a token is read alike. See
-// https://developer.hashicorp.com/vault/api-docs/secret/identity/tokens.
-func ExampleURL_vault() {
-	vault := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/v1/identity/oidc/token/sts" || r.Header.Get("X-Vault-Token") != "vault-token" {
-			http.Error(w, `{"errors": ["permission denied"]}`, http.StatusForbidden)
+// An app on App Service or Container Apps. On a virtual machine no variable is
+// needed.
+func ExampleAzureManagedIdentity() {
+	azure := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Identity-Header") != "header" {
+			http.Error(w, "who are you?", http.StatusUnauthorized)
 			return
 		}
-		fmt.Fprint(w, `{"request_id": "1", "data": {"client_id": "sts", "token": "signed by Vault", "ttl": 3600}}`)
+		fmt.Fprintf(w, `{"access_token": "token for %s"}`, r.FormValue("resource"))
 	}))
-	defer vault.Close()
+	defer azure.Close()
+	os.Setenv("IDENTITY_ENDPOINT", azure.URL+"/msi/token") // Azure does this
+	os.Setenv("IDENTITY_HEADER", "header")
+	defer os.Unsetenv("IDENTITY_ENDPOINT")
+	defer os.Unsetenv("IDENTITY_HEADER")
 
-	provider := subjecttoken.URL{
-		URL:       vault.URL + "/v1/identity/oidc/token/sts",
-		Header:    http.Header{"X-Vault-Token": {"vault-token"}},
-		JSONField: "/data/token",
-		Type:      subjecttoken.TypeJWT,
-	}
+	provider := subjecttoken.AzureManagedIdentity{Resource: "api://my-app"}
 	token, err := provider.SubjectToken(context.Background())
 	if err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(token.Value)
-	// Output: signed by Vault
+	// Output: token for api://my-app
+}
+
+func ExampleAzureWorkloadIdentity() {
+	os.Setenv("AZURE_FEDERATED_TOKEN_FILE", "testdata/token") // AKS does this
+	defer os.Unsetenv("AZURE_FEDERATED_TOKEN_FILE")
+
+	provider := subjecttoken.AzureWorkloadIdentity()
+	token, err := provider.SubjectToken(context.Background())
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(token.Value)
+	// Output: service account token
+}
+
+func ExampleEKSServiceAccount() {
+	os.Setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "testdata/token") // EKS does this
+	defer os.Unsetenv("AWS_WEB_IDENTITY_TOKEN_FILE")
+
+	provider := subjecttoken.EKSServiceAccount()
+	token, err := provider.SubjectToken(context.Background())
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(token.Value)
+	// Output: service account token
 }

@@ -10,18 +10,19 @@ import (
 	"github.com/go-sts/sts/internal/redact"
 )
 
-// Cached returns a [Provider] that keeps p's token until margin before its
-// expiry, but at least for half of the time that it has left when it comes. If
-// margin is zero, it is one minute. A token whose expiry is not known is not
-// kept.
+// Cached returns a [Provider] that keeps a token of p until margin before its
+// expiry, but at least for half of the time it had left when it came. If margin
+// is zero, it is one minute. A token without an Expiry is not kept. A nil p and a
+// negative margin are reported by the Validate method.
 //
-// Callers that come while p is asked share the answer; each waits no longer
-// than its own context. The context that p gets is none of theirs: it has no
-// values, and it is done when no caller waits any longer.
+// Callers that come while p is asked share its answer, and each waits no longer
+// than its own context allows. The context that p gets has none of their
+// values, and is done when no caller waits any more.
 //
-// Most programs do not need it: an exchange asks for a subject token about
-// once an hour, and a kept one may have been rotated meanwhile. It is for a
-// provider that is slow, limited or costly and serves several exchanges.
+// Most programs do not need it: a Source asks for a subject token about once an
+// hour, and a token that is kept may have been rotated meanwhile. It is for a
+// provider that is slow, rate-limited or costly, and that serves several
+// exchanges.
 func Cached(p Provider, margin time.Duration) Provider {
 	if margin == 0 {
 		margin = cachedMargin

@@ -5,19 +5,19 @@ import (
 	"strings"
 )
 
-// ParseCommand splits a command line, such as a credential file has, into a
-// program and its arguments for [Exec]. There is no shell: white space
-// separates arguments, quotes keep it in them, and everything else is taken as
-// it is. Variables, "~" and wildcards are not expanded, and "|", ";", "&", "<"
-// and ">" are plain characters.
+// ParseCommand splits a command line, such as one from a credential file, into
+// a program and its arguments for [Exec]. It is no shell: white space separates
+// arguments, quotes protect it, and everything else is taken literally.
+// Variables, "~" and wildcards are not expanded, and "|", ";", "&", "<" and ">"
+// are plain characters.
 //
-// Between single quotes every character stands for itself. Between double
-// quotes a backslash makes a following double quote or backslash stand for
-// itself. Outside of quotes it does so for quotes, backslashes and white
-// space. Before any other character a backslash is a plain character, so that
-// C:\tools\get-token.exe needs no quotes.
+// Between single quotes, every character stands for itself. Between double
+// quotes, a backslash escapes a double quote or a backslash. Outside of quotes,
+// it escapes a quote, a backslash or white space. Before any other character a
+// backslash stands for itself, so that C:\tools\get-token.exe needs no quotes.
 //
-// The errors do not show the command, which may hold secrets.
+// A command that is blank, or has a quote without an end or a NUL byte, is an
+// error. Errors do not show the command, which may hold secrets.
 func ParseCommand(command string) ([]string, error) {
 	if strings.ContainsRune(command, 0) {
 		return nil, errors.New("the command has a NUL byte")

@@ -7,18 +7,20 @@ import (
 	"strings"
 )
 
-// Env is a [Provider] that reads an environment variable of this process, as
-// continuous integration services set them for a job.
+// Env is a [Provider] that reads an environment variable of this process, at
+// each call. White space around the token is removed. A variable that is not
+// set, or empty, is an error.
 type Env struct {
-	// Name is the variable's name. Required.
+	// Name is the name of the variable. Required.
 	Name string
 
-	// Type is the token's type. If empty, whoever uses the token decides.
+	// Type is the token's type, such as [TypeJWT]. If empty, the exchange
+	// decides: see [Token].
 	Type string
 
-	// JSONField says where in the variable's value, then a JSON document, the
-	// token is: the name of a top-level member, or an RFC 6901 pointer if it
-	// starts with "/". If empty, the whole value is the token.
+	// JSONField says where the token is if the variable's value is a JSON
+	// document: the name of a top-level member, or a JSON pointer (RFC 6901) if
+	// it starts with "/". If empty, the whole value is the token.
 	JSONField string
 }
 
@@ -41,7 +43,7 @@ func (e Env) SubjectToken(context.Context) (Token, error) {
 	return t, nil
 }
 
-// Validate reports what is wrong with e. It does not read the variable.
+// Validate reports all that is wrong with e. It does not read the variable.
 func (e Env) Validate() error {
 	var errs []error
 	if e.Name == "" || strings.ContainsAny(e.Name, "=\x00") {
@@ -50,7 +52,7 @@ func (e Env) Validate() error {
 	return invalid(e.source(), append(errs, checkField(e.JSONField))...)
 }
 
-// String names the variable.
+// String returns a description that names the variable.
 func (e Env) String() string { return "subjecttoken.Env(" + e.Name + ")" }
 
 func (e Env) source() string { return "environment variable " + e.Name }

@@ -12,100 +12,102 @@ import (
 )
 
 // Exec is a [Provider] that runs a program and reads the token from its
-// standard output. The program is run directly, never by a shell; its standard
-// input is empty.
+// standard output. The program is started directly, without a shell, and its
+// standard input is empty.
 //
-// When the time is up or the context is done, the program is killed, and on
-// Unix everything it has started with it (its process group). When it ends by
-// itself nothing is killed; if something it left behind keeps its standard
-// output open, what was written is used after 200 ms.
+// When Timeout has passed or the context is done, the program is killed, and on
+// Unix its process group with it. When the program ends by itself nothing is
+// killed. If something that it left behind keeps its standard output open, what
+// was written within 200 ms is used.
 //
-// The output of a program that fails is never a token. The error shows its
-// exit code or signal and about 1 KiB of its standard error, in which Env's
-// values, those among the arguments, what its standard output says as well and
-// whatever looks like a token are hidden.
+// A program that fails gives no token, whatever it prints. The error shows its
+// exit code or signal and about 1 KiB of its standard error. Hidden in there
+// are the values of Env, those of arguments, everything that is also in the
+// standard output, and whatever looks like a token. [errors.Is] finds
+// [os/exec.ErrNotFound] and [context.DeadlineExceeded].
 type Exec struct {
-	// Command is the program and its arguments. Required. A name without a
-	// path is looked up in this process's PATH. See [ParseCommand] for a
-	// command in one string.
+	// Command is the program and its arguments. Required. A name without a path
+	// is looked up in this process's PATH. [ParseCommand] splits a command
+	// line.
 	Command Secrets
 
-	// Env is added to this process's environment, as NAME=value. Its values
-	// are taken for secrets.
+	// Env is added to this process's environment, as NAME=value. The values are
+	// taken for secrets.
 	Env Secrets
 
 	// Dir is the program's working directory. If empty, it is this process's.
 	Dir string
 
-	// Type is the token's type. If empty, whoever uses the token decides,
-	// except with [FormatGoogle], where the program tells. If it is set with
-	// FormatGoogle, the program is told, and must answer with the same type.
+	// Type is the token's type, such as [TypeJWT]. If empty, the exchange
+	// decides: see [Token]. With [FormatGoogle] the program says which type its
+	// token has; if Type is set, the program is told, and must answer with the
+	// same.
 	Type string
 
-	// Format is how the program writes the token. If zero, [FormatText].
+	// Format is how the program writes the token. If zero, it is [FormatText].
 	Format Format
 
-	// JSONField says where in the output, then a JSON document, the token
-	// is: the name of a top-level member, or an RFC 6901 pointer if it
-	// starts with "/". If empty, the whole output is the token. It belongs
-	// to FormatText alone.
+	// JSONField says where the token is if the output is a JSON document: the
+	// name of a top-level member, or a JSON pointer (RFC 6901) if it starts
+	// with "/". If empty, the whole output is the token. It is for FormatText
+	// only.
 	JSONField string
 
-	// Timeout limits a run: 1 ms to 10 minutes. If zero, 30 seconds. The
-	// narrower limits of Google's credential files are not checked here.
+	// Timeout limits one run of the program: 1 ms to 10 minutes. If zero, it is
+	// 30 seconds.
 	Timeout time.Duration
 
-	// OutputFile is where a program of [FormatGoogle] keeps its last
-	// response. While that holds a token that has not expired, the program
-	// is not run. If empty, the program runs each time.
+	// OutputFile is where a program of [FormatGoogle] keeps its last response.
+	// While that holds a token that has not expired, the program is not run. If
+	// empty, the program runs each time.
 	//
-	// A file that is missing, empty, not JSON (cut short, say) or over
-	// 1 MiB, that holds an expired token, one of another type than Type or a
-	// failure, is passed over: the program runs. A file that is a response of
-	// another kind (no version, another version, members missing) is an
-	// error, as is one that is not a regular file, or that on Unix belongs to
-	// another user or may be written by its group or everybody, for they
-	// could choose the token. Keep it in a directory that is this user's own.
+	// The program also runs if the file is missing, empty, over 1 MiB or not
+	// JSON (cut short, say), or holds a failure, an expired token or one of
+	// another type than Type. A response of another version, or one that lacks
+	// members, is an error. So is a file that is not a regular one, or that on
+	// Unix belongs to another user or can be written by its group or everybody:
+	// they could choose the token. Keep it in a directory of this user's own.
 	//
-	// If the file does not hold a usable response after a run, the response
-	// is written to it, atomically and with mode 0600; should that fail, the
-	// token is good nevertheless.
+	// A program need not write the file: if it does not hold a usable response
+	// after a run, the response is written to it, atomically and with mode
+	// 0600. If that fails the token is returned all the same.
 	OutputFile string
 
-	// Audience is what a program of [FormatGoogle] is told the token is for.
-	// If empty, it is told nothing.
+	// Audience tells a program of [FormatGoogle] whom the token is for. If
+	// empty, it is not told.
 	Audience string
 
-	// ImpersonatedEmail is the service account that the token will be used
-	// to impersonate, for a program of [FormatGoogle]. If empty, none.
+	// ImpersonatedEmail tells a program of [FormatGoogle] which service account
+	// the token will be used to impersonate. If empty, it is not told.
 	ImpersonatedEmail string
 
 	// RequireAllowEnv makes it an error to run the program or to read
 	// OutputFile unless the environment variable
-	// GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES is 1. It is for commands that
-	// come from a credential file, and off for those written in Go.
+	// GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES is 1. Set it if the command
+	// comes from a credential file.
 	RequireAllowEnv bool
 }
 
 var _ Provider = Exec{}
 
-// Format is how a program of [Exec] writes its token.
+// Format is how a program that [Exec] runs writes its token.
 type Format int
 
 const (
-	// FormatText is the token alone, or with a JSONField a JSON document
-	// that has it in there.
+	// FormatText is the token alone, or a JSON document that has it at
+	// JSONField.
 	FormatText Format = iota
 
-	// FormatGoogle is version 1 of the protocol that Google's libraries have
-	// for executables (AIP-4117). The program gets its parameters in the
+	// FormatGoogle is version 1 of the protocol for executables of Google's
+	// credential files (AIP-4117). The program gets its parameters in the
 	// environment variables GOOGLE_EXTERNAL_ACCOUNT_AUDIENCE, _TOKEN_TYPE,
-	// _INTERACTIVE (always 0), _IMPERSONATED_EMAIL and _OUTPUT_FILE.
+	// _IMPERSONATED_EMAIL, _OUTPUT_FILE and _INTERACTIVE, which is always 0.
+	// See https://google.aip.dev/auth/4117.
 	FormatGoogle
 
-	// FormatKubernetes is an ExecCredential of client.authentication.k8s.io,
-	// v1 or v1beta1, as kubectl's credential plugins write it. The program
-	// gets its parameters in KUBERNETES_EXEC_INFO.
+	// FormatKubernetes is an ExecCredential of client.authentication.k8s.io, v1
+	// or v1beta1, as credential plugins of kubectl write it. The program gets
+	// its parameters in the environment variable KUBERNETES_EXEC_INFO.
 	FormatKubernetes
 )
 
@@ -114,7 +116,8 @@ const (
 	allowEnv    = "GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES"
 )
 
-// SubjectToken runs the program, unless OutputFile still holds its answer.
+// SubjectToken runs the program, unless OutputFile holds a token that is still
+// good.
 func (e Exec) SubjectToken(ctx context.Context) (Token, error) {
 	if len(e.Command) == 0 {
 		return Token{}, e.Validate()
@@ -170,7 +173,7 @@ func (e Exec) timeout() time.Duration {
 	return e.Timeout
 }
 
-// Validate reports what is wrong with e. It does not look for the program.
+// Validate reports all that is wrong with e. It does not look for the program.
 func (e Exec) Validate() error {
 	errs := []error{checkField(e.JSONField), checkTimeout(e.Timeout), checkEnv(e.Env)}
 	add := func(wrong bool, text string) {
@@ -200,13 +203,13 @@ func checkEnv(env []string) error {
 	return errors.Join(errs...)
 }
 
-// String names the program alone.
+// String returns a description that names the program, without its arguments.
 func (e Exec) String() string { return "subjecttoken.Exec(" + e.source() + ")" }
 
-// GoString is String.
+// GoString returns the text of String.
 func (e Exec) GoString() string { return e.String() }
 
-// MarshalText gives the text of String.
+// MarshalText returns the text of String.
 func (e Exec) MarshalText() ([]byte, error) { return []byte(e.String()), nil }
 
 // source names the program without its arguments, also where somebody wrote
@@ -222,14 +225,14 @@ func (e Exec) source() string {
 	return "command " + name
 }
 
-// Secrets is a list of strings that shows no more of itself than its length.
-// Fields of this type are set with a plain []string.
+// Secrets is a list of strings that is printed and encoded as its length alone.
+// A []string can be assigned to it.
 type Secrets []string
 
 // Format prints the length of s, whatever the verb.
 func (s Secrets) Format(f fmt.State, _ rune) { redact.Format(f, s.describe()) }
 
-// MarshalText gives the text of Format.
+// MarshalText returns the text that Format prints.
 func (s Secrets) MarshalText() ([]byte, error) { return []byte(s.describe()), nil }
 
 func (s Secrets) describe() string { return fmt.Sprintf("%d %s", len(s), redact.Mark) }

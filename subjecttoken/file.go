@@ -10,25 +10,27 @@ import (
 	"time"
 )
 
-// File is a [Provider] that reads a file, anew at each call: projected
+// File is a [Provider] that reads a file, anew at each call, since projected
 // Kubernetes tokens and the like are replaced long before they expire.
 //
-// White space around the token is removed. A file over 1 MiB, a directory, a
-// pipe or a device is an error. Symbolic links are followed.
+// White space around the token is removed. Symbolic links are followed. A
+// directory, pipe or device, and a file over 1 MiB, is an error.
 //
-// A file that is being rewritten while it is read, is empty, has vanished or
-// ends in the middle of a JSON Web Token or JSON document, is read again for a
-// few milliseconds. If that does not help the error is temporary, as the
-// writer may still finish; only for a missing file it is not.
+// A file that is missing, empty, or looks as if it was being written is read
+// again for some 40 milliseconds. After that the error is Temporary, since the
+// writer may still finish, unless the file is missing. [errors.Is] finds
+// [io/fs.ErrNotExist] and [io/fs.ErrPermission].
 type File struct {
-	// Path is the file. Required. It need not exist before the first use.
+	// Path is the path of the file. Required. The file need not exist before
+	// the first call.
 	Path string
 
-	// Type is the token's type. If empty, whoever uses the token decides.
+	// Type is the token's type, such as [TypeJWT]. If empty, the exchange
+	// decides: see [Token].
 	Type string
 
-	// JSONField says where in the file, then a JSON document, the token is:
-	// the name of a top-level member, or an RFC 6901 pointer if it starts
+	// JSONField says where the token is if the file is a JSON document: the
+	// name of a top-level member, or a JSON pointer (RFC 6901) if it starts
 	// with "/". If empty, the whole file is the token.
 	JSONField string
 }
@@ -60,7 +62,7 @@ func (f File) SubjectToken(ctx context.Context) (Token, error) {
 	}
 }
 
-// Validate reports what is wrong with f. It does not look at the file.
+// Validate reports all that is wrong with f. It does not look at the file.
 func (f File) Validate() error {
 	var errs []error
 	if f.Path == "" {
@@ -69,7 +71,7 @@ func (f File) Validate() error {
 	return invalid(f.source(), append(errs, checkField(f.JSONField))...)
 }
 
-// String names the file.
+// String returns a description that names the file.
 func (f File) String() string { return "subjecttoken.File(" + f.Path + ")" }
 
 func (f File) source() string { return "file " + f.Path }

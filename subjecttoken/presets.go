@@ -11,15 +11,17 @@ import (
 	"github.com/go-sts/sts/internal/safehttp"
 )
 
-// GitLab returns a [Provider] of a GitLab CI/CD job's ID token. The job names
-// the variable, and the audience with it, in .gitlab-ci.yml:
+// GitLab returns a [Provider] of the ID token of a GitLab CI/CD job. The job
+// asks for one in .gitlab-ci.yml, where it names an environment variable and
+// the audience:
 //
 //	id_tokens:
 //	  GITLAB_OIDC_TOKEN:
 //	    aud: https://sts.example.com
 //
-// If variable is empty, it is GITLAB_OIDC_TOKEN. The token lasts as long as the
-// job may. See https://docs.gitlab.com/ci/secrets/id_token_authentication.
+// If variable is empty, it is GITLAB_OIDC_TOKEN. The token is valid for as long
+// as the job may run. See
+// https://docs.gitlab.com/ci/secrets/id_token_authentication.
 func GitLab(variable string) Provider {
 	if variable == "" {
 		variable = "GITLAB_OIDC_TOKEN"
@@ -32,13 +34,13 @@ func GitLab(variable string) Provider {
 	}
 }
 
-// CircleCI returns a [Provider] of a CircleCI job's OpenID Connect token.
+// CircleCI returns a [Provider] of the OpenID Connect token of a CircleCI job.
 //
-// If audience is empty, it is the one in CIRCLE_OIDC_TOKEN_V2 or, where there
-// is none, CIRCLE_OIDC_TOKEN, which says less in its sub claim. Their audience
-// is the organization's ID and they last an hour. Otherwise the command
-// "circleci run oidc get", which works in jobs alone, makes a token for audience at
-// each call. See https://circleci.com/docs/openid-connect-tokens/ and
+// If audience is empty, it is the token in CIRCLE_OIDC_TOKEN_V2 or, where that
+// is not set, in CIRCLE_OIDC_TOKEN, whose sub claim says less. Its audience is
+// the organization's ID, and it is valid for an hour. Otherwise each call runs
+// the command "circleci run oidc get", which makes a token for audience, and
+// works in jobs only. See https://circleci.com/docs/openid-connect-tokens/ and
 // https://circleci.com/docs/oidc-tokens-with-custom-claims/.
 func CircleCI(audience string) Provider {
 	p := preset{
@@ -57,11 +59,13 @@ func CircleCI(audience string) Provider {
 }
 
 // Bitbucket returns a [Provider] of the OpenID Connect token of a step of
-// Bitbucket Pipelines, in BITBUCKET_STEP_OIDC_TOKEN. The step needs
-// "oidc: true" in bitbucket-pipelines.yml, and then has the audience that the
-// repository's settings show, or a list "audiences" under "oidc". See
+// Bitbucket Pipelines, in BITBUCKET_STEP_OIDC_TOKEN. The step sets "oidc: true"
+// in bitbucket-pipelines.yml. The audience is then the one that the
+// repository's settings show; a list "audiences" under "oidc" asks for others.
+// See
 // https://support.atlassian.com/bitbucket-cloud/docs/integrate-pipelines-with-resource-servers-using-oidc/
-// and https://www.atlassian.com/blog/bitbucket/bitbucket-pipelines-oidc-now-supports-multiple-audiences.
+// and
+// https://www.atlassian.com/blog/bitbucket/bitbucket-pipelines-oidc-now-supports-multiple-audiences.
 func Bitbucket() Provider {
 	return preset{
 		source: "Bitbucket Pipelines OIDC token",
@@ -71,11 +75,11 @@ func Bitbucket() Provider {
 }
 
 // HCPTerraform returns a [Provider] of the workload identity token of a run of
-// HCP Terraform (Terraform Cloud) or Terraform Enterprise. The workspace has
-// the audience in its environment variable TFC_WORKLOAD_IDENTITY_AUDIENCE, and
-// a run then the token in TFC_WORKLOAD_IDENTITY_TOKEN. If tag is not empty,
-// both names have "_" and the tag at their end, for a workspace with several
-// tokens. See
+// HCP Terraform (formerly Terraform Cloud) or Terraform Enterprise. Set the
+// environment variable TFC_WORKLOAD_IDENTITY_AUDIENCE of the workspace to the
+// audience; each run then has the token in TFC_WORKLOAD_IDENTITY_TOKEN. For a
+// workspace with several tokens, tag names one of them, and both names end in
+// "_" and the tag. See
 // https://developer.hashicorp.com/terraform/cloud-docs/workspaces/dynamic-provider-credentials/manual-generation.
 func HCPTerraform(tag string) Provider {
 	if tag != "" {
@@ -89,10 +93,10 @@ func HCPTerraform(tag string) Provider {
 	}
 }
 
-// Buildkite returns a [Provider] of a Buildkite job's OpenID Connect token,
-// which the command "buildkite-agent oidc request-token" makes for audience at
-// each call. If audience is empty, Buildkite decides. See
-// https://buildkite.com/docs/agent/v3/cli-oidc.
+// Buildkite returns a [Provider] of the OpenID Connect token of a Buildkite
+// job. Each call runs the command "buildkite-agent oidc request-token", which
+// makes one for audience. If audience is empty, Buildkite's default is used.
+// See https://buildkite.com/docs/agent/v3/cli-oidc.
 func Buildkite(audience string) Provider {
 	p := preset{
 		source:  "Buildkite OIDC token",
@@ -108,10 +112,10 @@ func Buildkite(audience string) Provider {
 }
 
 // EKSServiceAccount returns a [Provider] of the service account token that
-// Amazon EKS mounts for IAM roles for service accounts, in the file that
-// AWS_WEB_IDENTITY_TOKEN_FILE names. Its audience is sts.amazonaws.com, or the
-// service account's annotation eks.amazonaws.com/audience; a [File] with a
-// token for your service is better where you can mount one. See
+// Amazon EKS mounts into a pod for IAM roles for service accounts, in the file
+// that AWS_WEB_IDENTITY_TOKEN_FILE names. Its audience is sts.amazonaws.com, or
+// what the service account's annotation eks.amazonaws.com/audience says. Where
+// you can mount a token for your own audience, [File] is better. See
 // https://github.com/aws/amazon-eks-pod-identity-webhook.
 func EKSServiceAccount() Provider {
 	return preset{
@@ -124,9 +128,9 @@ func EKSServiceAccount() Provider {
 
 // AzureWorkloadIdentity returns a [Provider] of the service account token that
 // Microsoft Entra Workload ID mounts into a pod, in the file that
-// AZURE_FEDERATED_TOKEN_FILE names. Its audience is what the webhook is
-// installed with, by default api://AzureADTokenExchange; a [File] with a token
-// for your service is better where you can mount one. See
+// AZURE_FEDERATED_TOKEN_FILE names. Its audience is the one that the webhook
+// was installed with, by default api://AzureADTokenExchange. Where you can
+// mount a token for your own audience, [File] is better. See
 // https://azure.github.io/azure-workload-identity/docs/installation/mutating-admission-webhook.html.
 func AzureWorkloadIdentity() Provider {
 	return preset{
@@ -187,13 +191,13 @@ func (p preset) provider() (Provider, error) {
 	return nil, missing(p.advice, p.read[0])
 }
 
-// Validate reports what is wrong with p. It does not read the environment.
+// Validate reports all that is wrong with p. It does not read the environment.
 func (p preset) Validate() error { return invalid(p.source, p.check) }
 
 // String names the preset, as errors do.
 func (p preset) String() string { return p.source }
 
-// MarshalText gives the text of String.
+// MarshalText returns the text of String.
 func (p preset) MarshalText() ([]byte, error) { return []byte(p.source), nil }
 
 // relabel puts err, which comes from one of this package's providers, under

@@ -11,60 +11,63 @@ import (
 	"github.com/go-sts/sts/internal/safehttp"
 )
 
-// GitHubActions is a [Provider] of the OpenID Connect token of a GitHub
-// Actions job. It reads ACTIONS_ID_TOKEN_REQUEST_URL and
-// ACTIONS_ID_TOKEN_REQUEST_TOKEN and asks there anew at each call, as a token
-// lasts minutes and a job hours. Failures that pass are retried as [URL] does.
+// GitHubActions is a [Provider] of the OpenID Connect token of a GitHub Actions
+// job. Each call asks for a new one, since a token is valid for minutes and a
+// job can take hours. Where to ask is in ACTIONS_ID_TOKEN_REQUEST_URL and
+// ACTIONS_ID_TOKEN_REQUEST_TOKEN, which GitHub sets if the job has the
+// permission "id-token: write". Failures are retried as those of [URL] are.
 //
-// The job needs the permission "id-token: write". See
-// https://docs.github.com/en/actions/reference/security/oidc.
+// See https://docs.github.com/en/actions/reference/security/oidc.
 type GitHubActions struct {
-	// Audience is whom the token is for, its aud claim. If empty, GitHub
-	// takes the URL of the repository's owner.
+	// Audience becomes the token's aud claim: whom it is for. If empty, it is
+	// the URL of the repository's owner.
 	Audience string
 
-	// Client sends the requests, as [URL]'s does. If nil, all sources share a
-	// transport.
+	// Client's Transport and Timeout are used for the requests, as described at
+	// [URL]. If nil, all sources share one transport.
 	Client *http.Client
 }
 
-// GCEMetadata is a [Provider] of the identity token that Google Cloud's
-// metadata server gives to the default service account of a machine, a pod, a
-// Cloud Run service and the like, in its full format. If GCE_METADATA_HOST is
-// set, that host is asked in place of metadata.google.internal; it must be
-// this machine or a metadata server, as [URL] has it.
+// GCEMetadata is a [Provider] of the identity token, in its full format, that
+// Google Cloud's metadata server gives to the default service account of a
+// machine, a pod, a Cloud Run service and the like. If GCE_METADATA_HOST is
+// set, that host is asked in place of metadata.google.internal. It must be one
+// that [URL] allows plain http to. Failures are retried as those of URL are.
 //
-// See https://cloud.google.com/compute/docs/instances/verifying-instance-identity.
+// See
+// https://cloud.google.com/compute/docs/instances/verifying-instance-identity.
 type GCEMetadata struct {
-	// Audience is whom the token is for, its aud claim. Required.
+	// Audience becomes the token's aud claim: whom it is for. Required.
 	Audience string
 
-	// Client sends the requests, as [URL]'s does. If nil, all sources share a
-	// transport.
+	// Client's Transport and Timeout are used for the requests, as described at
+	// [URL]. If nil, all sources share one transport.
 	Client *http.Client
 }
 
 // AzureManagedIdentity is a [Provider] of the access token that Azure gives to
-// the managed identity of a virtual machine, by its metadata service, or of an
-// app on App Service, Functions or Container Apps, which have the environment
-// variables IDENTITY_ENDPOINT and IDENTITY_HEADER. Azure Arc and Service
-// Fabric do it differently and are not supported.
+// a managed identity: that of an app on App Service, Functions or Container
+// Apps, where IDENTITY_ENDPOINT and IDENTITY_HEADER are set, and otherwise that
+// of a virtual machine, from its metadata service. Azure Arc and Service Fabric
+// work differently and are not supported. Failures are retried as those of
+// [URL] are.
 //
-// See https://learn.microsoft.com/en-us/entra/identity/managed-identities-azure-resources/how-to-use-vm-token,
+// See
+// https://learn.microsoft.com/en-us/entra/identity/managed-identities-azure-resources/how-to-use-vm-token,
 // https://learn.microsoft.com/en-us/azure/app-service/overview-managed-identity
 // and https://learn.microsoft.com/en-us/azure/container-apps/managed-identity.
 type AzureManagedIdentity struct {
-	// Resource is whom the token is for: the application ID URI or the client
-	// ID of an app registration in the identity's tenant, which then is the
-	// aud claim. Required.
+	// Resource is whom the token is for, and becomes its aud claim: the
+	// application ID URI or the client ID of an app registration in the
+	// identity's tenant. Required.
 	Resource string
 
 	// ClientID is the client ID of a user-assigned identity. If empty, it is
-	// the system-assigned identity, or the only one.
+	// the system-assigned identity, or the only one there is.
 	ClientID string
 
-	// Client sends the requests, as [URL]'s does. If nil, all sources share a
-	// transport.
+	// Client's Transport and Timeout are used for the requests, as described at
+	// [URL]. If nil, all sources share one transport.
 	Client *http.Client
 }
 
@@ -76,7 +79,7 @@ const (
 	sourceAzure  = "Azure managed identity token"
 )
 
-// SubjectToken asks the job's token service.
+// SubjectToken asks GitHub for a token of this job.
 func (g GitHubActions) SubjectToken(ctx context.Context) (Token, error) {
 	const endpoint, secret = "ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"
 	if err := missing("in a GitHub Actions job, give the job `permissions: id-token: write` in the workflow file", endpoint, secret); err != nil {
@@ -113,15 +116,15 @@ func withQuery(endpoint string, query url.Values) string {
 	return endpoint + separator + strings.ReplaceAll(query.Encode(), "+", "%20")
 }
 
-// Validate reports what is wrong with g. It does not read the environment.
+// Validate reports all that is wrong with g. It does not read the environment.
 func (g GitHubActions) Validate() error {
 	return invalid(sourceGitHub, checkBlank("field Audience", g.Audience))
 }
 
-// String names the preset, as errors do.
+// String returns the name of the preset, as errors show it.
 func (g GitHubActions) String() string { return sourceGitHub }
 
-// MarshalText gives the text of String.
+// MarshalText returns the text of String.
 func (g GitHubActions) MarshalText() ([]byte, error) { return []byte(g.String()), nil }
 
 // SubjectToken asks the metadata server.
@@ -155,15 +158,15 @@ func (g GCEMetadata) SubjectToken(ctx context.Context) (Token, error) {
 	})
 }
 
-// Validate reports what is wrong with g. It asks nobody.
+// Validate reports all that is wrong with g. It asks nobody.
 func (g GCEMetadata) Validate() error {
 	return invalid(sourceGCE, checkRequired("Audience", g.Audience), checkBlank("field Audience", g.Audience))
 }
 
-// String names the preset, as errors do.
+// String returns the name of the preset, as errors show it.
 func (g GCEMetadata) String() string { return sourceGCE }
 
-// MarshalText gives the text of String.
+// MarshalText returns the text of String.
 func (g GCEMetadata) MarshalText() ([]byte, error) { return []byte(g.String()), nil }
 
 // SubjectToken asks the platform's identity endpoint.
@@ -222,13 +225,13 @@ func privateHost(raw string) bool {
 	return err == nil && safehttp.Private(u.Hostname())
 }
 
-// Validate reports what is wrong with a. It asks nobody.
+// Validate reports all that is wrong with a. It asks nobody.
 func (a AzureManagedIdentity) Validate() error {
 	return invalid(sourceAzure, checkRequired("Resource", a.Resource), checkBlank("field Resource", a.Resource), checkBlank("field ClientID", a.ClientID))
 }
 
-// String names the preset, as errors do.
+// String returns the name of the preset, as errors show it.
 func (a AzureManagedIdentity) String() string { return sourceAzure }
 
-// MarshalText gives the text of String.
+// MarshalText returns the text of String.
 func (a AzureManagedIdentity) MarshalText() ([]byte, error) { return []byte(a.String()), nil }

@@ -1,37 +1,39 @@
-// Package subjecttoken says where subject tokens come from: the credential
-// that a workload already has and that a token exchange (RFC 8693) turns into
-// an access token.
+// Package subjecttoken provides subject tokens: credentials that a workload
+// already has, and that a token exchange (RFC 8693) turns into access tokens.
 //
-// A [Provider] is asked anew for every exchange, so that a credential which
-// was rotated meanwhile is used at once:
+// Choose a [Provider], and give it to package stssource:
+//
+//	src, err := stssource.New(stssource.Config{
+//		TokenURL:     "https://sts.example.com/token",
+//		SubjectToken: subjecttoken.File{Path: "/var/run/secrets/sts/token"},
+//		Audiences:    []string{"my-api"},
+//	})
+//
+// It is asked for a token at each exchange, so that a rotated one is used at
+// once. These providers are structs whose fields are their configuration:
 //
 //	File    a file, such as a projected Kubernetes token
 //	URL     an HTTP endpoint, such as a metadata server
-//	Exec    a program's output, such as Google's executable protocol
+//	Exec    a program's output
 //	Env     an environment variable
 //	X509    a client certificate
 //	Static  a value in memory
 //	Func    a function of yours
 //
-// [FromTokenSource] uses another token source's access token as the subject,
-// and [Cached] keeps a token that is costly to get.
+// Presets know where a platform keeps its tokens, and say what to set up where
+// there are none: [GitHubActions], [GitLab], [CircleCI], [Bitbucket],
+// [Buildkite], [HCPTerraform], [GCEMetadata], [AzureManagedIdentity],
+// [AzureWorkloadIdentity] and [EKSServiceAccount]. [FromTokenSource] makes a
+// provider of an [oauth2.TokenSource], and [Cached] keeps the tokens of a
+// costly one. The examples of File, Exec and URL show Kubernetes, SPIFFE and
+// Vault.
 //
-// For many platforms there is a preset, which knows where the platform keeps
-// its tokens, and outside of it says what to set: [GitHubActions], [GitLab],
-// [CircleCI], [Bitbucket], [Buildkite], [HCPTerraform], [GCEMetadata],
-// [AzureManagedIdentity], [AzureWorkloadIdentity] and [EKSServiceAccount].
-// Their tokens have no Type, so that whoever uses them decides. For Kubernetes,
-// SPIFFE and Vault see the examples.
+// All providers are safe for concurrent use. Their errors are of type [*Error].
+// Tokens, and providers that hold secrets, hide them from fmt, log/slog,
+// encoding/json and encoding/xml.
 //
-// The providers are plain structs: set their fields and hand them over. Each
-// has a Validate method that reports all mistakes of its configuration at
-// once, without reading, asking or running anything.
-//
-// Every error of a provider is an [*Error]. It names the source and says what
-// to do, and never shows what was read. Tokens and the providers that hold
-// secrets hide them from fmt, log/slog, encoding/json and encoding/xml.
-//
-// This package does not verify tokens: whoever receives them does that.
+// The package does not verify tokens, and does not find out by itself on which
+// platform it runs.
 package subjecttoken
 
 import (
@@ -48,53 +50,54 @@ import (
 
 // The token types of RFC 8693, section 3.
 const (
-	TypeAccessToken  = "urn:ietf:params:oauth:token-type:access_token"
-	TypeRefreshToken = "urn:ietf:params:oauth:token-type:refresh_token"
-	TypeIDToken      = "urn:ietf:params:oauth:token-type:id_token"
-	TypeSAML1        = "urn:ietf:params:oauth:token-type:saml1"
-	TypeSAML2        = "urn:ietf:params:oauth:token-type:saml2"
-	TypeJWT          = "urn:ietf:params:oauth:token-type:jwt"
+	TypeAccessToken  = "urn:ietf:params:oauth:token-type:access_token"  // an OAuth 2.0 access token of the same service
+	TypeRefreshToken = "urn:ietf:params:oauth:token-type:refresh_token" // an OAuth 2.0 refresh token of the same service
+	TypeIDToken      = "urn:ietf:params:oauth:token-type:id_token"      // an OpenID Connect ID token
+	TypeSAML1        = "urn:ietf:params:oauth:token-type:saml1"         // a SAML 1.1 assertion, base64url-encoded
+	TypeSAML2        = "urn:ietf:params:oauth:token-type:saml2"         // a SAML 2.0 assertion, base64url-encoded
+	TypeJWT          = "urn:ietf:params:oauth:token-type:jwt"           // any JSON Web Token
 )
 
-// Token types that Google's token service knows besides those of RFC 8693.
+// Token types of Google's Security Token Service that are not in RFC 8693. See
+// https://cloud.google.com/iam/docs/reference/sts/rest/v1/TopLevel/token.
 const (
-	TypeAWS4Request = "urn:ietf:params:aws:token-type:aws4_request" // a signed GetCallerIdentity request
-	TypeMTLS        = "urn:ietf:params:oauth:token-type:mtls"       // the client certificate of the connection
+	TypeAWS4Request = "urn:ietf:params:aws:token-type:aws4_request" // a signed request for GetCallerIdentity of AWS
+	TypeMTLS        = "urn:ietf:params:oauth:token-type:mtls"       // the client certificate of the connection: see X509
 )
 
-// Provider gives subject tokens. Most programs use one of this package's
-// providers; implement it, or use [Func], for a source that is not among them.
+// Provider provides subject tokens. Most programs use one of this package's
+// providers. For any other source use [Func], or implement Provider.
 //
-// SubjectToken is called for each exchange. It must be safe for concurrent
-// use, should return early when ctx is done, and its errors should not hold
-// secrets.
+// SubjectToken is called for each exchange. It must be safe for concurrent use
+// and should return soon after ctx is done. Its errors must not hold secrets.
 //
-// A Provider may also have a method Validate() error, which is called once,
-// before the first exchange.
+// A Provider may also have a method Validate() error, which reports mistakes in
+// its configuration. New of package stssource calls it; it should not block.
 type Provider interface {
 	SubjectToken(ctx context.Context) (Token, error)
 }
 
-// Token is a subject token. It shows itself without its Value to fmt,
-// log/slog, encoding/json and encoding/xml.
+// Token is a subject token. fmt, log/slog, encoding/json and encoding/xml show
+// it without its Value.
 type Token struct {
-	// Value is the secret.
+	// Value is the token itself, a secret.
 	Value string
 
-	// Type is the token type URI of RFC 8693, section 3, such as [TypeJWT].
-	// If empty, whoever uses the token decides.
+	// Type is the token type URI (RFC 8693, section 3), such as [TypeJWT]. If
+	// empty, the exchange decides: stssource sends Config.SubjectTokenType.
 	Type string
 
-	// Expiry is when the token ends. If zero, that is not known. The
-	// providers of this package fill it from the exp claim if Value is a
-	// JSON Web Token and nothing else tells.
+	// Expiry is when the token ends. If zero, that is not known. Providers of
+	// this package take it from the source if it says so, and from the exp
+	// claim if Value is a JSON Web Token.
 	Expiry time.Time
 }
 
 // Format prints the token without its value, whatever the verb.
 func (t Token) Format(f fmt.State, _ rune) { redact.Format(f, t.describe("Token")) }
 
-// MarshalText gives the text of Format: a token is not stored by mistake.
+// MarshalText returns the text that Format prints, so that a token is not
+// encoded by mistake. There is no way to decode it.
 func (t Token) MarshalText() ([]byte, error) { return []byte(t.describe("Token")), nil }
 
 func (t Token) describe(name string) string {
@@ -111,13 +114,14 @@ func (t Token) describe(name string) string {
 	return text + ")"
 }
 
-// Static is a [Provider] that always gives the same token. It suits tests and
-// tokens that outlive the program; for anything rotated use another provider.
+// Static is a [Provider] that always returns the same token. Use it in tests,
+// and for tokens that outlive the program.
 type Static Token
 
 var _ Provider = Static{}
 
-// SubjectToken returns the token, with surrounding white space removed.
+// SubjectToken returns the token, without the white space around it. An empty
+// Value is an error.
 func (s Static) SubjectToken(context.Context) (Token, error) {
 	t, err := newToken(s.Value, s.Type, s.Expiry)
 	if err != nil {
@@ -126,7 +130,7 @@ func (s Static) SubjectToken(context.Context) (Token, error) {
 	return t, nil
 }
 
-// Validate reports whether there is a token in s.
+// Validate reports whether s has a usable token.
 func (s Static) Validate() error {
 	_, err := s.SubjectToken(context.Background())
 	return err
@@ -135,7 +139,7 @@ func (s Static) Validate() error {
 // Format prints s without its value, whatever the verb.
 func (s Static) Format(f fmt.State, _ rune) { redact.Format(f, Token(s).describe("Static")) }
 
-// MarshalText gives the text of Format.
+// MarshalText returns the text that Format prints.
 func (s Static) MarshalText() ([]byte, error) { return []byte(Token(s).describe("Static")), nil }
 
 const (
@@ -143,9 +147,11 @@ const (
 	sourceFunc   = "subject token function"
 )
 
-// Func is a [Provider] that calls a function. The function gets the very
-// context that SubjectToken is called with. Its token is checked and completed
-// like any other; its error is wrapped in an [*Error] unless it is one.
+// Func is a [Provider] that calls a function, with the context that
+// SubjectToken was given. White space around the token is removed, an empty
+// Value is an error, and an Expiry that is zero is read from the token if it is
+// a JSON Web Token. An error of the function is wrapped in an [*Error], unless
+// it is one.
 type Func func(context.Context) (Token, error)
 
 var _ Provider = Func(nil)
@@ -166,7 +172,7 @@ func (f Func) SubjectToken(ctx context.Context) (Token, error) {
 	return t, nil
 }
 
-// Validate reports whether there is a function.
+// Validate reports whether f is not nil.
 func (f Func) Validate() error {
 	if f == nil {
 		return fail(sourceFunc, errors.New("the function is nil"))
@@ -174,24 +180,24 @@ func (f Func) Validate() error {
 	return nil
 }
 
-// Error says which source gave no subject token and why. It never holds what
-// was read from the source, nor the secrets that were used to ask it.
+// Error is the error of every provider of this package. It says which source
+// gave no subject token, and why. It never holds what was read from the source,
+// or the secrets that were sent to it.
 type Error struct {
-	// Source names the source: "file /var/run/token", "url
-	// https://host/path" (without its query), "command get-token" (without
-	// its arguments), "environment variable TOKEN", or the preset, such as
-	// "GitLab ID token".
+	// Source names the source: "file /var/run/token", "url https://host/path"
+	// (without the query), "command get-token" (without the arguments),
+	// "environment variable TOKEN", or the preset, such as "GitLab ID token".
 	Source string
 
-	// StatusCode is the HTTP status of the last answer of a [URL] or of a
-	// preset that asks one. If zero, there was no answer, or nobody was asked.
+	// StatusCode is the HTTP status of the last answer. If zero, there was
+	// none, or the source is not asked by HTTP.
 	StatusCode int
 
-	// Temporary says that asking again a little later may work without
-	// anybody changing anything.
+	// Temporary reports whether the same call may succeed a little later,
+	// without anybody changing anything.
 	Temporary bool
 
-	// Err is the cause, and says what to do where that is known.
+	// Err is the cause. Where that is known, it says what to do.
 	Err error
 }
 

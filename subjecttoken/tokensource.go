@@ -10,13 +10,14 @@ import (
 	"github.com/go-sts/sts/internal/redact"
 )
 
-// FromTokenSource returns a [Provider] of src's access tokens, with the type
-// [TypeAccessToken]: to narrow down or to delegate what they permit.
+// FromTokenSource returns a [Provider] of the access tokens of src, with the
+// type [TypeAccessToken]: to exchange them for tokens that permit less, or that
+// are for another audience.
 //
-// If src has a method TokenContext(context.Context), as this module's sources
-// have, it is called. Otherwise src.Token is, which no context can end: a
-// caller whose context is done leaves, and the call goes on alone until src
-// gives up. At most one such call is under way.
+// If src has a method TokenContext(context.Context) (*oauth2.Token, error), as
+// the sources of this module have, that is called. Otherwise src.Token is: a
+// caller whose context is done then returns at once, and the call goes on until
+// src gives up. At most one such call is under way.
 func FromTokenSource(src oauth2.TokenSource) Provider {
 	p := &tokenSource{src: src}
 	p.flight.deaf = true

@@ -14,44 +14,44 @@ import (
 	"github.com/go-sts/sts/internal/safehttp"
 )
 
-// URL is a [Provider] that asks an HTTP endpoint with GET, such as a metadata
-// server or the token endpoint of a continuous integration service.
+// URL is a [Provider] that asks an HTTP endpoint by GET, such as a metadata
+// server or the token endpoint of a CI service.
 //
-// Network errors and the statuses 408, 429, 500, 502, 503 and 504 are retried
-// until Timeout, at most three times, with growing random pauses; Retry-After
-// in seconds is honoured. Redirects are refused, as the headers are often
-// secrets. A body over 1 MiB is an error. White space around the token is
-// removed.
+// Network errors and the statuses 408, 429, 500, 502, 503 and 504 are retried,
+// at most three times and within Timeout, after pauses that grow and are partly
+// random. A Retry-After header in seconds is honoured. Redirects are refused,
+// since Header often holds secrets. A body over 1 MiB is an error. White space
+// around the token is removed.
 type URL struct {
-	// URL is the endpoint. Required. It must be https, or http to this
-	// machine or to a metadata server: a link-local address, the ones of AWS
-	// in fd00:ec2::/32, or metadata.google.internal.
+	// URL is the endpoint. Required. It must be https. Plain http is allowed to
+	// this machine and to metadata servers: link-local addresses, those of AWS
+	// in fd00:ec2::/32, and metadata.google.internal.
 	URL string
 
-	// Header is sent with each request. It is not changed. If there is no
-	// Accept in it, application/json is asked for when JSONField is set, and
-	// anything otherwise.
+	// Header is sent with each request. If it has no Accept field, the request
+	// accepts application/json if JSONField is set, and anything otherwise.
+	// Errors do not show it.
 	Header http.Header
 
-	// Type is the token's type. If empty, whoever uses the token decides.
+	// Type is the token's type, such as [TypeJWT]. If empty, the exchange
+	// decides: see [Token].
 	Type string
 
-	// JSONField says where in the body, then a JSON document, the token is:
-	// the name of a top-level member, or an RFC 6901 pointer if it starts
+	// JSONField says where the token is if the body is a JSON document: the
+	// name of a top-level member, or a JSON pointer (RFC 6901) if it starts
 	// with "/". If empty, the whole body is the token.
 	JSONField string
 
-	// Client sends the requests. Its Transport and Timeout are used, its
-	// cookie jar and redirect policy are not. If nil, all sources share a
-	// transport.
+	// Client's Transport and Timeout are used for the requests; its cookie jar
+	// and redirect policy are not. If nil, all sources share one transport.
 	Client *http.Client
 
-	// Timeout limits a call of SubjectToken, all its attempts and pauses
-	// taken together: 1 ms to 10 minutes. If zero, 10 seconds.
+	// Timeout limits one call of SubjectToken, with all its attempts and
+	// pauses: 1 ms to 10 minutes. If zero, it is 10 seconds.
 	Timeout time.Duration
 
-	// InsecureHTTP permits plain http to any host. Everybody between here and
-	// there can then read the headers and the token.
+	// InsecureHTTP allows plain http to any host. The whole network in between
+	// can then read the headers and the token.
 	InsecureHTTP bool
 }
 
@@ -87,19 +87,20 @@ func (u URL) SubjectToken(ctx context.Context) (Token, error) {
 	return t, nil
 }
 
-// Validate reports what is wrong with u. It sends nothing.
+// Validate reports all that is wrong with u. It sends nothing.
 func (u URL) Validate() error {
 	_, err := u.parse()
 	return invalid(u.source(), err, checkField(u.JSONField), checkTimeout(u.Timeout), checkHeader(u.Header))
 }
 
-// Format prints String, whatever the verb.
+// Format prints u.String(), whatever the verb.
 func (u URL) Format(f fmt.State, _ rune) { redact.Format(f, u.String()) }
 
-// MarshalText gives the text of String.
+// MarshalText returns the text of String.
 func (u URL) MarshalText() ([]byte, error) { return []byte(u.String()), nil }
 
-// String names the endpoint, without header and query.
+// String returns a description that names the endpoint, without header and
+// query.
 func (u URL) String() string {
 	return "subjecttoken.URL(" + strings.TrimPrefix(u.source(), "url ") + ")"
 }

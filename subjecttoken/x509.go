@@ -12,29 +12,30 @@ import (
 	"time"
 )
 
-// X509 is a [Provider] whose subject token is a client certificate with its
-// chain, as Google's token service takes it: a JSON array of the certificates
-// in base64, the leaf first (the x5c of RFC 7515, section 4.1.6). The type is
-// [TypeMTLS].
+// X509 is a [Provider] of a client certificate and its chain, in the form that
+// Google's token service takes: a JSON array of certificates in base64, the
+// leaf first (the x5c of RFC 7515, section 4.1.6). The type is [TypeMTLS]. Both
+// files are read anew at each call.
 //
-// The certificate is no secret, and proves nothing by itself: the token request
-// must be made over a connection that is authenticated with it, so give the
-// HTTP client of the exchange a transport with the key, and use the service's
-// mTLS host. Both files are read anew at each call.
+// A certificate is no secret and proves nothing by itself. The token request
+// must be made over a connection that is authenticated with it: give the HTTP
+// client of the exchange a transport with the key, and use the service's mTLS
+// host.
 type X509 struct {
-	// CertFile is a PEM file that begins with the leaf certificate. What
-	// follows it in there is not sent. Required.
+	// CertFile is the path of a PEM file that begins with the leaf certificate.
+	// Required. Any further certificates in it are not sent.
 	CertFile string
 
-	// ChainFile is a PEM file with the certificates between the leaf and the
-	// trust anchor, in order. It may begin with the leaf. If empty, the leaf
-	// is sent alone.
+	// ChainFile is the path of a PEM file with the certificates between the
+	// leaf and the trust anchor, in that order. It may begin with the leaf. If
+	// empty, the leaf is sent alone.
 	ChainFile string
 }
 
 var _ Provider = X509{}
 
-// SubjectToken reads the certificates. The token's Expiry is that of the leaf.
+// SubjectToken reads the certificates. The token expires when the leaf does; a
+// leaf that has expired is an error.
 func (x X509) SubjectToken(ctx context.Context) (Token, error) {
 	if err := ctx.Err(); err != nil {
 		return Token{}, fail(x.source(), err)
@@ -58,7 +59,7 @@ func (x X509) SubjectToken(ctx context.Context) (Token, error) {
 	return Token{Value: string(value), Type: TypeMTLS, Expiry: leaf.NotAfter}, nil
 }
 
-// Validate reports what is wrong with x. It does not look at the files.
+// Validate reports all that is wrong with x. It does not look at the files.
 func (x X509) Validate() error {
 	if x.CertFile == "" {
 		return invalid(x.source(), errors.New("field CertFile is required"))
@@ -66,7 +67,7 @@ func (x X509) Validate() error {
 	return nil
 }
 
-// String names the certificate's file.
+// String returns a description that names the file of the certificate.
 func (x X509) String() string { return "subjecttoken.X509(" + x.CertFile + ")" }
 
 func (x X509) source() string { return "certificate file " + x.CertFile }

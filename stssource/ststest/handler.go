@@ -1,43 +1,37 @@
 // Package ststest is a token service for tests: what net/http/httptest is to
-// HTTP, for the OAuth 2.0 token exchange of RFC 8693 and for Google's Security
-// Token Service.
+// HTTP, for OAuth 2.0 token exchange (RFC 8693) and for Google's Security Token
+// Service.
 //
-// A [Handler] checks each request strictly, answers as a real service would,
-// and keeps a record. Serve it in memory, where no socket is opened and the
-// clock of a testing/synctest bubble applies:
+// A [Handler] checks requests strictly, issues tokens, and records what it was
+// sent. Serve it in memory by [Handler.RoundTripper], or on a loopback port by
+// [NewServer]. [Handler.Script] makes it fail. [Handler.Protect] is an API that
+// takes only the tokens it has issued.
 //
-//	service := &ststest.Handler{Lifetime: time.Minute}
-//	client := &http.Client{Transport: service.RoundTripper()}
-//	// Give client, and any URL as the token URL, to the code under test.
+// In memory it works in a bubble of [testing/synctest], where an hour passes at
+// once. A test that an outage does not show:
 //
-// or on a loopback port, for code that must dial:
-//
-//	server := ststest.NewServer(service)
-//	defer server.Close()
-//	// Give server.TokenURL, and server.Client(), to the code under test.
-//
-// Then see what was sent. A request that breaks a rule was answered with an
-// error, and its Problem names the rule:
-//
-//	for _, r := range service.Requests() {
-//		if r.Problem != "" {
-//			t.Error(r.Problem)
-//		}
+//	func TestOutage(t *testing.T) {
+//		synctest.Test(t, func(t *testing.T) {
+//			service := &ststest.Handler{Lifetime: time.Hour}
+//			src := newSource(t, &http.Client{Transport: service.RoundTripper()})
+//			if _, err := src.Token(); err != nil {
+//				t.Fatal(err)
+//			}
+//			service.Script(ststest.Reply{Status: 503, Times: 3})
+//			time.Sleep(time.Hour) // of the bubble's time
+//			token, err := src.Token()
+//			if err != nil || !service.Valid(token.AccessToken) {
+//				t.Error("the outage shows:", err)
+//			}
+//		})
 //	}
 //
-// [Handler.Script] makes the service fail: an outage of three requests, then a
-// refusal, then normal service:
+// [Handler.Requests] returns what was sent. A request that broke a rule of the
+// protocol was refused, and its Problem names the rule.
 //
-//	service.Script(
-//		ststest.Reply{Status: 503, RetryAfter: "1", Times: 3},
-//		ststest.Reply{Error: "invalid_grant"},
-//	)
-//
-// [Handler.Protect] is the other side: an API that takes only tokens that the
-// service has issued, and that have neither expired nor been revoked.
-//
-// Requests are recorded whole, tokens and client secrets included, and print
-// as they are. Use nothing but made-up credentials with this package.
+// The package does not issue JSON Web Tokens, and does not look into a subject
+// token unless Handler.Accept does. It records and prints tokens and client
+// secrets: use made-up ones only.
 package ststest
 
 import (
@@ -49,82 +43,83 @@ import (
 	"time"
 )
 
-// Mode is the set of rules a [Handler] keeps to.
+// Mode is the set of rules that a [Handler] checks requests by.
 type Mode int
 
 const (
-	// RFC8693 is the strict reading of RFC 8693 and of RFC 6749 below it: form
-	// bodies only, and an error for whatever those documents tell a client not
-	// to send, even where most servers let it pass. It goes beyond them in two
-	// points: the Accept header must name JSON, and nothing that belongs into
-	// the body may be in the URL.
+	// RFC8693 is a strict reading of RFC 8693 and, below it, RFC 6749: form
+	// bodies only, and an error for whatever they tell a client not to send,
+	// even where most servers accept it. Beyond them, the Accept header must
+	// name JSON, and nothing that belongs into the body may be in the URL.
 	RFC8693 Mode = iota
 
-	// Google is the token method of Google's Security Token Service, v1 and
-	// v1beta: form bodies, or JSON with the members of the API reference; the
-	// limits on audience, options and query parameters; no Authorization
-	// header. What that service would ignore and a client should not send,
-	// such as an empty parameter or a second audience, is an error as well.
+	// Google is the method token of Google's Security Token Service, v1 and
+	// v1beta: form bodies, or JSON with the members of the API reference; its
+	// limits on audience, options and query parameters; no Authorization header
+	// but a client's. Whatever the service would ignore and a client should not
+	// send, such as an empty parameter or a second audience, is an error as
+	// well.
 	//
-	// Errors have the two shapes of the original: a request that never reaches
-	// the token logic is answered with a google.rpc.Status, a refusal by the
-	// token logic with the flat object of RFC 6749, section 5.2. The query
-	// parameters fields, prettyPrint, callback and $.xgafv do what they do
-	// there; alt must be json.
+	// Errors have the two shapes of that service: a google.rpc.Status for a
+	// request that does not reach the token logic, and the object of RFC 6749,
+	// section 5.2, for a refusal by the token logic. The query parameters
+	// fields, prettyPrint, callback and $.xgafv do what they do there; alt must
+	// be json. See
+	// https://cloud.google.com/iam/docs/reference/sts/rest/v1/TopLevel/token.
 	Google
 )
 
-// Handler is a token service. The zero value is ready for use: RFC 8693,
-// tokens that live for an hour, any subject token accepted, no client
-// authentication. It does not look into a subject token, which need not be what
-// its type says: that is for Accept.
+// Handler is a token service. The zero value is ready to use: it has the rules
+// of RFC 8693, accepts any subject token and no client authentication, and
+// issues tokens that live for an hour. What a subject token says is not looked
+// at: that is for Accept.
 //
-// Set the fields before the first request; the methods may be called at any
-// time and from several goroutines. A Handler must not be copied after its
-// first use.
+// Set the fields before the first request. The methods may be called at any
+// time, from several goroutines. A Handler must not be copied after its first
+// use.
 type Handler struct {
-	// Mode selects the rules. The zero value is RFC8693.
+	// Mode selects the rules. If zero, it is [RFC8693].
 	Mode Mode
 
-	// Path is the path of the token endpoint; any other path is 404. If empty,
-	// every path is the token endpoint, and in Google mode /v1/token and
-	// /v1beta/token are. In Google mode the rules of v1beta apply to a path
-	// that has /v1beta/ in it, those of v1 to any other.
+	// Path is the path of the token endpoint; any other is answered with 404.
+	// If empty, every path is the token endpoint, or in Google mode /v1/token
+	// and /v1beta/token. In Google mode a path that has /v1beta/ in it gets the
+	// rules of v1beta, and any other those of v1.
 	Path string
 
-	// Lifetime is how long issued tokens are valid. If zero, it is one hour; if
-	// negative, tokens do not expire and expires_in is left out. The answer
-	// tells it in whole seconds, any fraction dropped.
+	// Lifetime is how long issued tokens are valid. If zero, it is one hour. If
+	// negative, they do not expire, and answers have no expires_in. Otherwise
+	// expires_in is in whole seconds, without the fraction.
 	//
-	// For an access token as the subject, Google mode leaves expires_in out
-	// unless a [Reply] sets a Lifetime: the new token ends with the subject
-	// token. (Google v1 does so for users' tokens only; here nobody knows whose
-	// token it is, and the missing number is what clients get wrong.)
+	// In Google mode a token made from an access token ends with that one, and
+	// its answer has no expires_in unless a [Reply] sets a Lifetime. (Google v1
+	// leaves it out for tokens of users only. Here nobody knows whose token it
+	// is, and a missing expires_in is what clients get wrong.)
 	Lifetime time.Duration
 
 	// Delay is how long each answer is held back. If zero, it is not. A request
 	// that is cancelled meanwhile gets no answer.
 	Delay time.Duration
 
-	// ClientID and ClientSecret are the credentials of the one client there
-	// is. If ClientID is empty, client credentials are refused, since a client
-	// should not send what nobody asked for; otherwise they are required, in a
-	// Basic Authorization header with both parts form-encoded or as parameters
-	// in the body, never both (RFC 6749, section 2.3.1). An empty ClientSecret
-	// makes it a public client, which sends client_id alone. Google mode takes
-	// the header only, and takes it unencoded as well, as Google's own clients
-	// send it.
+	// ClientID and ClientSecret are the credentials of the one client. If
+	// ClientID is empty, there is none, and client credentials are refused.
+	// Otherwise they are required: in a Basic Authorization header with both
+	// parts form-encoded, or as parameters of the body, never both (RFC 6749,
+	// section 2.3.1). If ClientSecret is empty, it is a public client, which
+	// sends client_id alone. Google mode takes the header only, also without
+	// form-encoding, as Google's own clients send it.
 	ClientID, ClientSecret string
 
-	// AcceptAssertion tells whether a client assertion (RFC 7523, section 2.2)
-	// is good. If nil, none is. RFC8693 mode only. It may be called from
-	// several goroutines.
+	// AcceptAssertion reports by its error whether a client assertion (RFC
+	// 7523, section 2.2) is good. If nil, none is. It is for RFC8693 mode only,
+	// and may be called from several goroutines.
 	AcceptAssertion func(assertion string) error
 
-	// Accept tells whether a subject token is good; the text of its error
-	// becomes the description of an invalid_grant error. (RFC 8693, section
-	// 2.2.2, says invalid_request; Google and others say invalid_grant.) If
-	// nil, every subject token is. It may be called from several goroutines.
+	// Accept reports by its error whether a subject token is good. The text of
+	// the error becomes the description of an invalid_grant error (RFC 8693,
+	// section 2.2.2, says invalid_request; Google and others say
+	// invalid_grant). If nil, every subject token is good. It may be called
+	// from several goroutines.
 	Accept func(subjectToken string) error
 
 	mu       sync.Mutex // guards what follows; not held while waiting, calling out or writing
@@ -135,8 +130,8 @@ type Handler struct {
 	serial   int                  // tokens issued so far
 }
 
-// ServeHTTP answers one request as the script or, without one, the rules of
-// h.Mode say.
+// ServeHTTP answers a request by the script or, if there is none, by the rules
+// of h.Mode.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := h.read(r)
 	bad := h.check(c)
@@ -190,11 +185,11 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// Script sets how the next requests are answered, one [Reply] for each unless
-// its Times says otherwise; after the last one the service is back to normal.
-// What is left of an earlier script is dropped, so that Script without
-// arguments ends an outage. Requests to a path that is not the token endpoint
-// are not counted.
+// Script sets how the next requests are answered: one by each [Reply], unless
+// its Times says otherwise. After the last one the answers are normal again.
+// What is left of an earlier script is dropped, so Script without arguments
+// ends an outage. Requests to another path than that of the token endpoint do
+// not count.
 func (h *Handler) Script(replies ...Reply) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -218,8 +213,8 @@ func (h *Handler) nextReply(c *call) Reply {
 	return next
 }
 
-// Reset makes h forget its script, the recorded requests and the tokens it has
-// issued, which are no longer valid then. The fields stay as they are.
+// Reset drops the script, the recorded requests and the issued tokens of h,
+// which are then no longer valid. The fields stay as they are.
 func (h *Handler) Reset() {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -112,25 +112,25 @@ func (h *Handler) lookup(token string) (end time.Time, ok bool) {
 	return end, ok
 }
 
-// Valid tells whether h has issued accessToken and it has neither expired nor
-// been revoked. Tokens whose token_type is N_A give no access: for them it is
-// always false.
+// Valid reports whether h has issued accessToken, and it has neither expired
+// nor been revoked. It is false for tokens whose token_type is N_A, which give
+// no access.
 func (h *Handler) Valid(accessToken string) bool {
 	end, ok := h.lookup(accessToken)
 	return ok && (end.IsZero() || time.Now().Before(end))
 }
 
-// Revoke makes accessToken invalid from now on, as if it had never been issued.
+// Revoke makes accessToken invalid from now on. An unknown one is ignored.
 func (h *Handler) Revoke(accessToken string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.issued, accessToken)
 }
 
-// Protect returns next behind a check of the access token: a request whose
-// Authorization header does not have a Bearer token (RFC 6750, section 2.1)
-// that is [Handler.Valid] gets a 401 with a challenge, which has the error
-// code invalid_token if there was a token at all.
+// Protect returns a handler that passes a request on to next if its
+// Authorization header has a Bearer token (RFC 6750, section 2.1) that is
+// [Handler.Valid]. Otherwise it answers with 401 and a Bearer challenge, with
+// the error code invalid_token if there was a token.
 func (h *Handler) Protect(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token := bearer(r.Header)

@@ -14,18 +14,18 @@ import (
 	"syscall"
 )
 
-// RoundTripper returns a transport that hands requests to h in memory; see the
+// RoundTripper returns a transport that passes requests to h in memory; see the
 // function [RoundTripper].
 func (h *Handler) RoundTripper() http.RoundTripper { return RoundTripper(h) }
 
-// RoundTripper returns a transport that hands every request to handler in
-// memory, whatever its URL says: a [http.ServeMux] with host patterns can tell
-// a token service and an API apart. It opens no socket and starts nothing that
-// outlives a request, so it works inside a testing/synctest bubble.
+// RoundTripper returns a transport that passes every request to handler in
+// memory, whatever its URL. Let handler be an [http.ServeMux] with host
+// patterns to tell a token service and an API apart. No socket is opened, and
+// nothing outlives a request, so it works in a bubble of [testing/synctest].
 //
-// It behaves as a connection does: the request's context ends the wait for the
-// answer and the reading of it, bodies are streamed, and a response body that
-// is neither read to its end nor closed keeps a goroutine, which a bubble
+// It behaves as a connection does: the request's context limits the wait for
+// the answer and the reading of it, and bodies are streamed. A response body
+// that is neither read to its end nor closed keeps a goroutine, which a bubble
 // reports. A handler that panics ends the program.
 func RoundTripper(handler http.Handler) http.RoundTripper { return memory{handler} }
 

@@ -18,46 +18,47 @@ import (
 	"unicode/utf8"
 )
 
-// Request is one request that a [Handler] has received, secrets included.
+// Request is a request that a [Handler] has received, with its secrets.
 type Request struct {
 	// Time is when the request arrived.
 	Time time.Time
 
-	// Method, Host and Path are those of the request line and Host header.
+	// Method, Host and Path are those of the request line and the Host header.
 	Method, Host, Path string
 
-	// Query holds the decoded query parameters, as far as they can be decoded.
+	// Query holds the query parameters, those that can be decoded.
 	Query url.Values
 
-	// Header holds the request's header fields, without Host.
+	// Header holds the header fields, without Host.
 	Header http.Header
 
 	// Encoding is "form" or "json", by Content-Type, and empty for any other.
 	Encoding string
 
-	// Params holds the parameters of the body under the names of RFC 8693
-	// (subject_token), whichever encoding they came in, so that a test need
-	// know only one. Members of a JSON body that are not strings are left out.
+	// Params holds the parameters of the body under the names of RFC 8693, such
+	// as subject_token, in either encoding. Members of a JSON body that are not
+	// strings are left out.
 	Params url.Values
 
 	// JSON holds the members of a JSON body under their own names. It is nil
 	// for a form.
 	JSON map[string]any
 
-	// Body is the body as it was sent, cut off where it exceeds the limit.
+	// Body is the body as it was sent, cut off at 1 MiB, or at 16 MiB in Google
+	// mode.
 	Body []byte
 
-	// Status is the HTTP status of the answer. It is zero while there is none,
-	// and stays zero when the request is cancelled, left hanging or reset.
+	// Status is the HTTP status of the answer. It is zero before the answer,
+	// and for a request that was cancelled, left hanging or reset.
 	Status int
 
-	// AccessToken is the token that was issued, empty if none was.
+	// AccessToken is the token that was issued. It is empty if none was.
 	AccessToken string
 
-	// Problem names the rule that the request breaks, empty if it breaks none.
-	// It is set even where a script had another answer sent. A subject token
-	// or client assertion that was turned down by a function of the Handler is
-	// not a problem in this sense.
+	// Problem names the rule that the request breaks, even if a script had it
+	// answered otherwise. It is empty if the request breaks none; a subject
+	// token or client assertion that Accept or AcceptAssertion refuses is no
+	// such breach.
 	Problem string
 }
 
@@ -216,8 +217,8 @@ func (h *Handler) answered(r *Request, a answer) {
 	r.Status, r.AccessToken = a.status, a.token
 }
 
-// Requests returns a copy of the requests received so far, in the order in
-// which they arrived, those without an answer included.
+// Requests returns a copy of the requests received so far, in the order of
+// their arrival, including those without an answer.
 func (h *Handler) Requests() []Request {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -247,8 +248,8 @@ type waiter struct {
 }
 
 // Wait blocks until n requests in all have arrived, answered or not. If ctx is
-// done before, it returns the cause (context.Cause). It is for tests with real
-// sockets; in a synctest bubble, synctest.Wait is simpler.
+// done first, it returns [context.Cause] of it. It is for tests with real
+// sockets; in a synctest bubble, [testing/synctest.Wait] is simpler.
 func (h *Handler) Wait(ctx context.Context, n int) error {
 	done, ok := h.wait(n)
 	if ok {

@@ -13,25 +13,26 @@ import (
 )
 
 // Reply is one answer of a script; see [Handler.Script]. The zero Reply is the
-// normal answer. A Reply that says what to send is sent even to a request that
-// breaks a rule; Request.Problem still names the rule.
+// normal answer. A Reply that says what to send is sent even if the request
+// breaks a rule.
 type Reply struct {
 	// Status is the HTTP status. If zero, it is 307 with Redirect, 400 with
-	// Error and 200 with Body; without any of them the answer is the normal
-	// one. A Status alone is an answer without a body, except for an error
-	// status in Google mode, which comes with a google.rpc.Status.
+	// Error, and 200 with Body; without any of them the answer is the normal
+	// one. A Status alone is an answer without a body or, if it is an error
+	// status in Google mode, with a google.rpc.Status.
 	Status int
 
-	// Header is set on the answer, in place of fields of the same names.
+	// Header is added to the answer, in place of fields of the same names. If
+	// nil, nothing is.
 	Header http.Header
 
 	// Body is the body, sent as it is. Its Content-Type is that of JSON if it
-	// is JSON and of plain text otherwise, unless Header has one.
+	// is JSON, and plain text otherwise, unless Header has one.
 	Body string
 
-	// Error is an OAuth error code, such as invalid_grant. If not empty, the
-	// body is the JSON object of RFC 6749, section 5.2, with Description as the
-	// error_description, which is left out if empty.
+	// Error is an OAuth error code, such as invalid_grant, and Description its
+	// error_description. If Error is not empty, the body is the JSON object of
+	// RFC 6749, section 5.2; an empty Description is left out of it.
 	Error, Description string
 
 	// Redirect is the Location of a redirect. If empty, there is none.
@@ -41,39 +42,38 @@ type Reply struct {
 	// or a date. If empty, there is none.
 	RetryAfter string
 
-	// Lifetime is that of the token in a normal answer, where it is not zero:
-	// see Handler.Lifetime.
+	// Lifetime is that of the token in a normal answer, as Handler.Lifetime has
+	// it. If zero, it is Handler.Lifetime.
 	Lifetime time.Duration
 
 	// Members are added to a normal answer, in place of members of the same
-	// names; a nil value takes the member out.
+	// names. A nil value removes the member.
 	Members map[string]any
 
-	// Delay, if not zero, is how long this answer is held back, in place of
-	// Handler.Delay.
+	// Delay is how long this answer is held back. If zero, it is Handler.Delay.
 	Delay time.Duration
 
-	// Hang means no answer at all: the request waits until it is cancelled or
-	// the connection is closed.
+	// Hang leaves the request without an answer until it is cancelled or the
+	// connection is closed.
 	Hang bool
 
-	// Stall sends the header and half of the body, then waits as Hang does.
+	// Stall sends the header and half of the body, and then does as Hang does.
 	Stall bool
 
-	// Truncate sends the header and half of the body, then closes the
-	// connection: the reader gets io.ErrUnexpectedEOF.
+	// Truncate sends the header and half of the body, and then closes the
+	// connection: the client gets [io.ErrUnexpectedEOF].
 	Truncate bool
 
-	// Reset resets the connection instead of answering: the client gets
-	// syscall.ECONNRESET.
+	// Reset resets the connection in place of an answer: the client gets
+	// [syscall.ECONNRESET].
 	Reset bool
 
-	// Times is how many requests are answered like this. Zero means one; if
-	// negative, all of them until Script is called again.
+	// Times is how many requests are answered like this. If zero, it is one. If
+	// negative, all are, until Script is called again.
 	Times int
 }
 
-// JSON returns a Reply with the given status and the JSON encoding of v as its
+// JSON returns a Reply with the given status, and the JSON encoding of v as its
 // body. It panics if v cannot be encoded.
 func JSON(status int, v any) Reply {
 	b, err := json.Marshal(v)

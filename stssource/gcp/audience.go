@@ -6,15 +6,16 @@ import (
 	"strings"
 )
 
-// WorkloadIdentityProvider names a provider of a workload identity pool.
+// WorkloadIdentityProvider names a provider of a workload identity pool, which
+// is for programs and belongs to a project.
 type WorkloadIdentityProvider struct {
-	ProjectNumber string // the number of the project that has the pool, not its ID
-	Pool          string // the ID of the pool
-	Provider      string // the ID of the provider in it
+	ProjectNumber string // the number, not the ID, of the project that has the pool; required
+	Pool          string // the ID of the pool; required
+	Provider      string // the ID of the provider in the pool; required
 }
 
-// Audience returns the full resource name of p, for [Config]. It is checked
-// there.
+// Audience returns the full resource name of p, for Config.Audience. [New]
+// checks it.
 func (p WorkloadIdentityProvider) Audience() string {
 	return iamPrefix + "projects/" + p.ProjectNumber + "/locations/global/workloadIdentityPools/" + p.Pool + "/providers/" + p.Provider
 }
@@ -22,12 +23,12 @@ func (p WorkloadIdentityProvider) Audience() string {
 // WorkforceProvider names a provider of a workforce identity pool, which is for
 // people and belongs to an organization.
 type WorkforceProvider struct {
-	Pool     string // the ID of the pool
-	Provider string // the ID of the provider in it
+	Pool     string // the ID of the pool; required
+	Provider string // the ID of the provider in the pool; required
 }
 
-// Audience returns the full resource name of p, for [Config]. It is checked
-// there.
+// Audience returns the full resource name of p, for Config.Audience. [New]
+// checks it.
 func (p WorkforceProvider) Audience() string {
 	return iamPrefix + "locations/global/workforcePools/" + p.Pool + "/providers/" + p.Provider
 }

@@ -8,41 +8,49 @@ import (
 	"unicode/utf8"
 )
 
-// AccessBoundary is an upper bound of what a token may do: the union of what
-// its rules permit. It takes permissions away and never adds any. Cloud Storage
-// is the only service that honours one, for buckets with uniform bucket-level
-// access; with other services the token may do nothing.
+// AccessBoundary is an upper limit of what a token permits. It takes
+// permissions away and never adds any. Only Cloud Storage supports it, for
+// buckets with uniform bucket-level access; with other services such a token
+// permits nothing.
 //
-// It encodes as the JSON of the API reference, which has at most 2,048
-// characters.
+// It encodes as JSON as the API reference has it, in at most 2,048 characters.
+// See https://cloud.google.com/iam/docs/downscoping-short-lived-credentials.
 type AccessBoundary struct {
-	Rules []AccessBoundaryRule `json:"accessBoundaryRules"` // 1 to 10
+	// Rules are 1 to 10 rules, of which one has to permit what is done.
+	Rules []AccessBoundaryRule `json:"accessBoundaryRules"`
 }
 
 // AccessBoundaryRule permits something on one resource.
 type AccessBoundaryRule struct {
-	// AvailableResource is the full resource name, such as
-	// //storage.googleapis.com/projects/_/buckets/my-bucket.
+	// AvailableResource is the full resource name of a bucket, such as
+	// //storage.googleapis.com/projects/_/buckets/my-bucket. Required.
 	AvailableResource string `json:"availableResource"`
 
 	// AvailablePermissions are the roles whose permissions are left, each as
-	// inRole: and the role's name, such as inRole:roles/storage.objectViewer.
+	// "inRole:" and the name of the role, such as
+	// inRole:roles/storage.objectViewer. At least one is required.
 	AvailablePermissions []string `json:"availablePermissions"`
 
-	// AvailabilityCondition restricts the rule further. If nil, it does not.
+	// AvailabilityCondition restricts the rule further. If nil, nothing does.
 	AvailabilityCondition *AvailabilityCondition `json:"availabilityCondition,omitempty"`
 }
 
-// AvailabilityCondition is an expression that must hold for a rule to apply.
+// AvailabilityCondition is a condition for a rule to apply.
 type AvailabilityCondition struct {
-	// Expression is written in the Common Expression Language and has at most
-	// 2,048 characters. A value from outside that is put into it must be quoted
-	// as CEL does it, or it can widen the rule.
+	// Expression is written in the Common Expression Language, in at most 2,048
+	// characters. Required. A value from outside must be quoted as a CEL string
+	// before it is put into it, or it may widen the rule.
 	Expression string `json:"expression"`
 
-	Title       string `json:"title,omitempty"`       // a short name, for people
-	Description string `json:"description,omitempty"` // a longer text, for people
-	Location    string `json:"location,omitempty"`    // where the expression comes from, for error reports
+	// Title is a short name for people. If empty, there is none.
+	Title string `json:"title,omitempty"`
+
+	// Description is a longer text for people. If empty, there is none.
+	Description string `json:"description,omitempty"`
+
+	// Location says where the expression comes from, such as a file, for error
+	// reports. If empty, they do not say.
+	Location string `json:"location,omitempty"`
 }
 
 // Limits of the API reference. The last two are in characters.
@@ -52,7 +60,7 @@ const (
 	maxBoundary   = 2048
 )
 
-// Validate reports everything that is wrong with b, joined by [errors.Join].
+// Validate reports all that is wrong with b, joined by [errors.Join].
 func (b AccessBoundary) Validate() error {
 	if err := errors.Join(b.check().errors()...); err != nil {
 		return fmt.Errorf("gcp: invalid AccessBoundary: %w", err)

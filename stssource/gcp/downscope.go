@@ -15,37 +15,40 @@ import (
 	"github.com/go-sts/sts/subjecttoken"
 )
 
-// DownscopeConfig describes how tokens are narrowed down. Only AccessBoundary is
-// required.
+// DownscopeConfig describes tokens that permit less than others. AccessBoundary
+// is required.
 type DownscopeConfig struct {
-	// AccessBoundary is what the new tokens may do at the most.
+	// AccessBoundary is the most that the tokens permit. Required.
 	AccessBoundary AccessBoundary
 
-	// Endpoint is where the token service is. If zero, v1 at
-	// sts.googleapis.com. Its Universe must be the one of the tokens, which do
-	// not tell.
+	// Endpoint says where the token service is. If zero, it is
+	// https://sts.googleapis.com/v1/token. Universe must be the one that the
+	// tokens of source are from.
 	Endpoint Endpoint
 
-	// Form sends a form to v1beta, too; see [Config].
+	// Form sends the parameters to v1beta in a form. If false, v1beta gets them
+	// as JSON. v1 always gets a form.
 	Form bool
 
-	// HTTPClient is whose Transport and Timeout the requests use; see [Config].
+	// HTTPClient's Transport and Timeout are used for the requests, as
+	// described at [Config]. If nil, all sources share one transport.
 	HTTPClient *http.Client
 
-	// Refresh says when the tokens are renewed, and who is told. Its zero value
-	// is good.
+	// Refresh says when tokens are renewed, and who is told. The zero value is
+	// good for most programs.
 	Refresh stssource.Refresh
 }
 
-// Downscope returns a Source of tokens that may do what those of source may,
-// within the access boundary of c: to hand to somebody who is trusted with less.
-// A Google access token that is bounded already cannot be bounded again.
+// Downscope returns a Source of tokens that permit what those of source do, as
+// far as the access boundary of c allows, to hand to somebody who is trusted
+// with less. The tokens of source must not have an access boundary already.
 //
-// Its tokens are cached, and end no later than the token of source that they
-// were made from, whatever the answer says. If source fails, no request is made,
-// and [errors.Is] and [errors.As] find its error. A source that has a method
-// TokenContext is asked by it. If c is not right, all mistakes are returned at
-// once, joined by [errors.Join].
+// The tokens are cached, and expire no later than the token of source that they
+// were made from. If source fails, no request is made, and [errors.Is] and
+// [errors.As] find its error. If source has a method TokenContext, as a
+// [stssource.Source] has, that is called. If source is nil or c invalid, the
+// error reports all mistakes, joined by [errors.Join]. See
+// https://cloud.google.com/iam/docs/downscoping-short-lived-credentials.
 func Downscope(source oauth2.TokenSource, c DownscopeConfig) (*stssource.Source, error) {
 	provider := &endKeeper{Provider: subjecttoken.FromTokenSource(source)}
 	var wrong mistakes

@@ -13,43 +13,48 @@ import (
 	"github.com/go-sts/sts/stssource"
 )
 
-// Versions of the token service's API. v1beta is an older part of v1: it takes
-// no actor token and no SAML assertion, has no workforce pools and no
-// certificate binding, and its options are at most 4,096 characters.
+// Versions of the token service's API. See
+// https://cloud.google.com/iam/docs/reference/sts/rest.
 const (
-	V1     = "v1"
+	// V1 is the current version.
+	V1 = "v1"
+
+	// V1Beta is an older version, which can do less: it takes no actor tokens
+	// and no SAML assertions, has no workforce pools and no certificate
+	// binding, and its options have at most 4,096 characters.
 	V1Beta = "v1beta"
 )
 
 // googleUniverse is the universe domain of Google Cloud itself.
 const googleUniverse = "googleapis.com"
 
-// Endpoint says where Google's Security Token Service is. The zero value is v1
-// at https://sts.googleapis.com.
+// Endpoint says where Google's Security Token Service is. If zero, it is
+// https://sts.googleapis.com/v1/token.
 type Endpoint struct {
-	// Version is [V1] or [V1Beta]. If empty, it is what the path of URL says,
-	// and V1 without a URL.
+	// Version is [V1] or [V1Beta]. If empty, it is the version in the path of
+	// URL, and without a URL it is V1.
 	Version string
 
-	// Region, if not empty, is that of a regional endpoint, such as us-east1:
-	// requests are then handled there. Most regions of Google Cloud have one.
+	// Region is the region, such as us-east1, of a regional endpoint, where
+	// requests are then handled. If empty, it is the global endpoint. Not all
+	// regions have one.
 	Region string
 
-	// Universe is the domain of the cloud. If empty, googleapis.com.
+	// Universe is the domain of the cloud. If empty, it is googleapis.com.
 	Universe string
 
-	// MTLS chooses the host that asks for a client certificate, which the HTTP
-	// client in use must present.
+	// MTLS selects the host that asks for a client certificate. The HTTP client
+	// must present one.
 	MTLS bool
 
-	// URL, if not empty, is the token URL itself: that of a Private Service
-	// Connect endpoint, a proxy or an emulator. It must be https, or http to
-	// this machine, and does not go with Region and MTLS.
+	// URL is the whole token URL, for a Private Service Connect endpoint, a
+	// proxy or an emulator: https, or http to this machine. If empty, it is
+	// made from the other fields. It does not go with Region and MTLS.
 	URL string
 }
 
-// TokenURL returns the URL that token requests go to. If e is not right, it
-// returns all mistakes at once, joined by [errors.Join].
+// TokenURL returns the URL that token requests are sent to. If e is invalid,
+// the error reports all mistakes, joined by [errors.Join].
 func (e Endpoint) TokenURL() (string, error) {
 	if err := errors.Join(e.check().errors()...); err != nil {
 		return "", fmt.Errorf("gcp: invalid Endpoint: %w", err)

@@ -16,8 +16,8 @@ import (
 const credentialsEnv = "GOOGLE_APPLICATION_CREDENTIALS"
 
 // FromEnvironment reads the credential file that the environment variable
-// GOOGLE_APPLICATION_CREDENTIALS names; see [FromJSON]. Other places where
-// Google's tools look are not tried.
+// GOOGLE_APPLICATION_CREDENTIALS names; see [FromJSON]. It is an error if that
+// is not set. The other places where Google's libraries look are not tried.
 func FromEnvironment(allowedHosts ...string) (Config, error) {
 	path := os.Getenv(credentialsEnv)
 	if path == "" {
@@ -27,7 +27,7 @@ func FromEnvironment(allowedHosts ...string) (Config, error) {
 	return FromFile(path, allowedHosts...)
 }
 
-// FromFile reads a credential file; see [FromJSON]. errors.Is finds
+// FromFile reads a credential file; see [FromJSON]. [errors.Is] finds
 // [io/fs.ErrNotExist] and the like.
 func FromFile(path string, allowedHosts ...string) (Config, error) {
 	data, err := readFile(path)
@@ -70,24 +70,24 @@ func withoutPath(err error) error {
 }
 
 // FromJSON reads the contents of a credential file of the type external_account
-// (AIP-4117), as gcloud iam workload-identity-pools create-cred-config and
-// gcloud iam workforce-pools create-cred-config write it: with a subject token
-// from a file, a URL or a program. It reports all mistakes at once, joined by
-// [errors.Join], each with the path of the member. Members that it does not know
-// are passed over.
+// (https://google.aip.dev/auth/4117), as the commands create-cred-config of
+// gcloud iam workload-identity-pools and workforce-pools write it. The subject
+// token may come from a file, a URL or a program. The error reports all
+// mistakes, joined by [errors.Join], each with the path of the member. Unknown
+// members are ignored.
 //
-// A file says where tokens are sent, and may come from anybody. token_url,
-// token_info_url and service_account_impersonation_url must be https URLs of the
-// token services below googleapis.com: sts and iamcredentials, global, regional
-// or of a private endpoint. allowedHosts are further hosts that the caller
-// trusts, by name, each with any port or as host:port; among them may be this
-// machine's, then also with http. A universe_domain other than googleapis.com
-// must be among them, too, and then goes for the token services below it.
+// A file says where tokens are sent, and may come from anybody. Its token_url,
+// token_info_url and service_account_impersonation_url must be https URLs of
+// token services below googleapis.com: sts or iamcredentials, global, regional
+// or at a private endpoint. With allowedHosts the caller trusts further hosts,
+// each as "host", for any port, or as "host:port"; one on this machine may use
+// http. A universe_domain other than googleapis.com must be among them, and
+// stands for the token services below it.
 //
-// credential_source.url may be any https URL, and http to this machine or to a
-// metadata server: it only says where the subject token comes from, and the
-// headers that are sent there come from the same file. A command is run only
-// while GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES is 1 in the environment.
+// A credential_source.url may be any https URL, or http to this machine or a
+// metadata server: nothing is sent there but headers that are in the same file.
+// A program is run only while the environment variable
+// GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES is 1.
 func FromJSON(data []byte, allowedHosts ...string) (Config, error) {
 	c, err := fromJSON(data, allowedHosts)
 	if err != nil {

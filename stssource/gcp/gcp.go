@@ -1,14 +1,15 @@
-// Package gcp gets access tokens for Google Cloud: what of token exchange (RFC
-// 8693) is Google's alone. It builds on package stssource, and every token
-// comes from a [stssource.Source], cached and renewed ahead of its end.
+// Package gcp gets access tokens for Google Cloud with credentials from outside
+// of it, by workload or workforce identity federation. It adds to package
+// stssource what is Google's alone.
 //
-//	FromFile        a credential file, as gcloud writes it   ->  Config
-//	New             Config: workload or workforce federation ->  Source
-//	Impersonate     Source: a service account's tokens       ->  Source
-//	IDToken         Source: a service account's ID tokens    ->  Source
-//	Downscope       Source: an access boundary               ->  Source
+//	FromFile     a credential file, as gcloud writes it     ->  Config
+//	New          Config: workload or workforce federation   ->  Source
+//	Impersonate  Source: access tokens of a service account ->  Source
+//	IDToken      Source: ID tokens of a service account     ->  Source
+//	Downscope    Source: tokens that permit less            ->  Source
 //
-// A program that was given a credential file:
+// Each Source is a [stssource.Source], which caches its token and renews it
+// before it expires. A program that was given a credential file:
 //
 //	config, err := gcp.FromEnvironment() // GOOGLE_APPLICATION_CREDENTIALS
 //	if err != nil {
@@ -20,17 +21,17 @@
 //	}
 //	client := src.Client(nil) // or oauth2.NewClient(ctx, src)
 //
-// Without a file, say in a [Config] where the subject token comes from and which
-// provider is to accept it. All that is wrong with a Config or a file is
-// reported at once, before any request, and nothing here blocks: the first
-// request is made for the first caller.
+// Without a file, fill in a [Config]: where the subject token comes from, and
+// which identity pool provider accepts it. All mistakes in a Config or a file
+// are reported at once, before any request.
 //
-// A credential file says where tokens are sent. It is trusted with the token
-// services of googleapis.com and no other host, unless the caller names it.
+// A credential file says where tokens are sent, and may come from anybody. Only
+// the token services of googleapis.com are trusted with them, and hosts that
+// the program names.
 //
-// The package does not sign requests for AWS, does not present client
-// certificates by itself, makes no tokens from service account keys, and does
-// not look for credentials where it was not told to.
+// The package does not sign requests with AWS credentials, does not read
+// service account keys or the user credentials of gcloud, and looks for
+// credentials only where it is told to.
 package gcp
 
 import (
@@ -47,103 +48,110 @@ import (
 	"github.com/go-sts/sts/subjecttoken"
 )
 
-// CloudPlatform is the scope of all of Google Cloud: what a token may do is then
-// up to IAM alone. It is the scope of a [Config] that has none.
+// CloudPlatform is the scope of all of Google Cloud, which leaves to IAM what a
+// token may do. It is the default of Scopes.
 const CloudPlatform = "https://www.googleapis.com/auth/cloud-platform"
 
 // Config describes how a credential from outside of Google Cloud becomes an
-// access token: by workload or workforce identity federation. It is data: [New]
-// copies what it needs. Only Audience and SubjectToken are required.
+// access token. Audience and SubjectToken are required. [New] copies what it
+// needs; later changes have no effect.
 //
-// [FromJSON], [FromFile] and [FromEnvironment] make one from a credential file;
-// fields may be changed before it is given to New. A Config hides its secrets
-// when printed, logged or encoded.
+// [FromFile], [FromJSON] and [FromEnvironment] return one, the fields of which
+// may be changed before it is given to New. A Config is printed, logged and
+// encoded without its secrets.
 type Config struct {
 	// Audience is the full resource name of the identity pool provider, as
-	// [WorkloadIdentityProvider] and [WorkforceProvider] build it.
+	// [WorkloadIdentityProvider] and [WorkforceProvider] build it. Required.
 	Audience string
 
-	// SubjectToken provides the token that the provider accepts. It is asked
-	// anew for each exchange. A [subjecttoken.URL] without a Client uses
-	// HTTPClient.
+	// SubjectToken provides the token that the identity pool provider accepts.
+	// Required. It is asked anew for each exchange. A [subjecttoken.URL]
+	// without a Client gets HTTPClient.
 	SubjectToken subjecttoken.Provider
 
-	// SubjectTokenType is sent where SubjectToken does not name a type. If
-	// empty, it is [subjecttoken.TypeJWT].
+	// SubjectTokenType is the type of subject tokens for which SubjectToken
+	// does not tell one. If empty, it is [subjecttoken.TypeJWT].
 	SubjectTokenType string
 
 	// ActorToken, if not nil, provides the token of the party that acts on
-	// behalf of the subject. Only v1 takes one, and only as a JWT or ID token.
+	// behalf of the subject (RFC 8693, section 1.1): a JWT or an ID token. The
+	// v1beta API takes none.
 	ActorToken subjecttoken.Provider
 
-	// ActorTokenType is sent where ActorToken does not name a type. If empty,
-	// it is [subjecttoken.TypeJWT].
+	// ActorTokenType is the type of actor tokens for which ActorToken does not
+	// tell one. If empty, it is [subjecttoken.TypeJWT].
 	ActorTokenType string
 
-	// Scopes are the scopes of the tokens, one in each element. If empty,
-	// [CloudPlatform]. With Impersonate they are those of the service account's
-	// tokens.
+	// Scopes are the scopes of the tokens, one in each element. If empty, it is
+	// [CloudPlatform] alone. With Impersonate they apply to the tokens of the
+	// service account.
 	Scopes []string
 
-	// Endpoint is where the token service is. If zero, v1 at
-	// sts.googleapis.com.
+	// Endpoint says where the token service is. If zero, it is
+	// https://sts.googleapis.com/v1/token.
 	Endpoint Endpoint
 
-	// Form sends a form to v1beta, too. If false, v1beta gets JSON, as its
-	// reference documents it; v1 gets a form in any case, as RFC 8693 has it.
+	// Form sends the parameters to v1beta in a form. If false, v1beta gets them
+	// as JSON, as its API reference documents it. v1 always gets a form.
 	Form bool
 
-	// WorkforcePoolUserProject is the project, by number or ID, that is charged
-	// for calls made with a workforce identity. It is for workforce pools only,
-	// has at most 32 characters, and is left out if there is a ClientID, which
-	// has a project already.
+	// WorkforcePoolUserProject is the number or ID, of at most 32 characters,
+	// of the project that is charged for what a workforce identity calls. If
+	// empty, or if there is a ClientID, which has a project already, none is
+	// sent. It goes with a workforce pool only.
 	WorkforcePoolUserProject string
 
-	// AccessBoundary, if not nil, narrows down what the tokens may do. Workforce
-	// pools and Impersonate do not go with it; use [Downscope] on their tokens.
+	// AccessBoundary, if not nil, limits what the tokens may do. It does not go
+	// with workforce pools and Impersonate; use [Downscope] on those tokens.
 	AccessBoundary *AccessBoundary
 
-	// BindCertFingerprint, if not empty, binds the tokens to a client
-	// certificate: base64.RawURLEncoding of the SHA-256 of its DER form, 43
-	// characters. Only v1 has it.
+	// BindCertFingerprint binds the tokens to a client certificate: the SHA-256
+	// of its DER form, encoded by base64.RawURLEncoding, 43 characters. If
+	// empty, they are not bound. The v1beta API cannot bind them.
 	BindCertFingerprint string
 
-	// ExtraOptions are further members of the options parameter, for those that
-	// have no field here. Values must be encodable as JSON.
+	// ExtraOptions are members of the options parameter that have no field
+	// here. Values must be encodable as JSON.
 	ExtraOptions map[string]any
 
-	// ClientID and ClientSecret authenticate an OAuth client of a workforce
-	// pool. They are sent as they are in a Basic Authorization header, an ID
-	// alone with an empty secret, as Google's own clients do it.
-	ClientID     string
+	// ClientID is the ID of an OAuth client of a workforce pool, which is
+	// authenticated by a Basic Authorization header. If empty, there is no such
+	// header.
+	ClientID string
+
+	// ClientSecret is the secret of that client. If empty, the ID is sent
+	// alone. Both are sent without form-encoding, as Google's own clients do.
 	ClientSecret string
 
 	// QuotaProject is the project that is charged for the calls of
-	// [stssource.Source.Client]: it is sent with them as x-goog-user-project.
-	// If empty, nothing is.
+	// [stssource.Source.Client], which send it as x-goog-user-project. If
+	// empty, they do not.
 	QuotaProject string
 
-	// Impersonate, if not nil, has the federated token make tokens of a service
-	// account, which are what the Source then gives. Where its Scopes, Universe,
-	// HTTPClient and Refresh are zero, those of this Config are used.
+	// Impersonate, if not nil, makes the Source one of access tokens of a
+	// service account, for which the federated token is exchanged in turn. Its
+	// Scopes, Universe, HTTPClient and Refresh are those of this Config where
+	// they are zero.
 	Impersonate *ImpersonateConfig
 
-	// HTTPClient is whose Transport and Timeout all requests for tokens use;
-	// without a Timeout, each is given up after 15 seconds. Its cookie jar and
-	// redirect policy are ignored: no redirect is followed. An
-	// [oauth2.Transport] or a [stssource.Transport] is left out, since it would
-	// add an Authorization header. If nil, all sources share one transport.
+	// HTTPClient's Transport and Timeout are used for all token requests; if
+	// Timeout is zero, each is limited to 15 seconds. Its cookie jar and
+	// redirect policy are not used: redirects are refused. If its Transport is
+	// an [oauth2.Transport] or a [stssource.Transport], that layer is left out,
+	// since it would add an Authorization header. If nil, all sources share one
+	// transport.
 	HTTPClient *http.Client
 
-	// Refresh says when the tokens of the Source are renewed, and who is told.
-	// Its zero value is good. Of the federated token behind an impersonated one
-	// nobody is told; its failures are part of the other's.
+	// Refresh says when tokens are renewed, and who is told. The zero value is
+	// good for most programs. With Impersonate, only the attempts to get a
+	// service account's token are told; those for the federated token are part
+	// of them.
 	Refresh stssource.Refresh
 }
 
 // New returns a Source of the tokens that c describes. It does not block: the
-// first request is made for the first caller. If c is not right, it returns all
-// mistakes at once, joined by [errors.Join].
+// first exchange is made when the first caller asks for a token. If c is
+// invalid, the error reports all mistakes, joined by [errors.Join].
 func New(c Config) (*stssource.Source, error) {
 	exchange, wrong := c.exchange()
 	src, err := stssource.New(exchange)
@@ -236,10 +244,11 @@ func (c Config) impersonation() ImpersonateConfig {
 	return i
 }
 
-// Format hides the secrets of c from every verb of package fmt.
+// Format prints c without its secrets, whatever the verb.
 func (c Config) Format(f fmt.State, _ rune) { redact.Format(f, c.describe()) }
 
-// MarshalText hides the secrets of c from encoding/json, log/slog and others.
+// MarshalText returns the text that Format prints, so that no secret is encoded
+// by mistake.
 func (c Config) MarshalText() ([]byte, error) { return []byte(c.describe()), nil }
 
 func (c Config) describe() string {

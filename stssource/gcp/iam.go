@@ -20,8 +20,8 @@ import (
 	"github.com/go-sts/sts/subjecttoken"
 )
 
-// StageImpersonation is the [stssource.Error] Stage of failures in asking the
-// IAM Service Account Credentials API, which [Impersonate] and [IDToken] do.
+// StageImpersonation is the Stage of a [stssource.Error] if the IAM Service
+// Account Credentials API was asked, as [Impersonate] and [IDToken] do.
 const StageImpersonation stssource.Stage = "impersonation"
 
 const (

@@ -13,36 +13,52 @@ import (
 	"github.com/go-sts/sts/stssource"
 )
 
-// IDTokenConfig describes OpenID Connect ID tokens of a service account (method
-// generateIdToken of the IAM Service Account Credentials API). Audience is
-// required, and ServiceAccount or a URL that has it.
+// IDTokenConfig describes OpenID Connect ID tokens of a service account, made
+// by the method generateIdToken of the IAM Service Account Credentials API.
+// Audience is required, and ServiceAccount or a URL that names it. See
+// https://cloud.google.com/iam/docs/reference/credentials/rest/v1/projects.serviceAccounts/generateIdToken.
 type IDTokenConfig struct {
-	// ServiceAccount and Delegates are those of [ImpersonateConfig].
+	// ServiceAccount is the email address of the service account, as in
+	// [ImpersonateConfig].
 	ServiceAccount string
-	Delegates      []string
 
-	// Audience is whom the tokens are for: the URL of a Cloud Run service, or
-	// the client ID of Identity-Aware Proxy.
+	// Delegates are service accounts in between, as in [ImpersonateConfig]. If
+	// empty, there are none.
+	Delegates []string
+
+	// Audience is whom the tokens are for, such as the URL of a Cloud Run
+	// service or the client ID of Identity-Aware Proxy. Required.
 	Audience string
 
-	// IncludeEmail adds the claims email and email_verified. If false, the
-	// tokens do not have them.
+	// IncludeEmail adds the claims email and email_verified to the tokens.
 	IncludeEmail bool
 
-	// Universe, URL, HTTPClient and Refresh are those of [ImpersonateConfig].
-	Universe   string
-	URL        string
+	// Universe is the domain of the cloud. If empty, it is googleapis.com.
+	Universe string
+
+	// URL is the URL of the method for this service account, such as one at a
+	// regional endpoint: https, or http to this machine. If empty, it is made
+	// from ServiceAccount and Universe.
+	URL string
+
+	// HTTPClient's Transport and Timeout are used for the requests, as
+	// described at [Config]. If nil, all sources share one transport.
 	HTTPClient *http.Client
-	Refresh    stssource.Refresh
+
+	// Refresh says when tokens are renewed, and who is told. The zero value is
+	// good for most programs.
+	Refresh stssource.Refresh
 }
 
-// IDToken returns a Source whose tokens are ID tokens of a service account, for
-// services that ask for one in place of an access token. They are made with the
-// tokens of source, as [Impersonate] makes access tokens, and end when they say
-// so themselves. For a credential file that names a service account, take the
-// Source of its Config without Impersonate as source, and the service account
-// from there. If c is not right, all mistakes are returned at once, joined by
-// [errors.Join].
+// IDToken returns a Source of ID tokens of a service account, for services such
+// as Cloud Run that want one in place of an access token. They are made with
+// tokens of source, as [Impersonate] makes access tokens, and expire when their
+// exp claim says.
+//
+// With a credential file that names a service account, take that name from
+// Config.Impersonate, and as source the Source of the Config with Impersonate
+// set to nil. If source is nil or c invalid, the error reports all mistakes,
+// joined by [errors.Join].
 func IDToken(source oauth2.TokenSource, c IDTokenConfig) (*stssource.Source, error) {
 	a := account{name: c.ServiceAccount, delegates: c.Delegates, universe: c.Universe, url: c.URL, method: "generateIdToken"}
 	wrong := a.check()

@@ -22,50 +22,54 @@ const (
 	defaultLifetime = time.Hour
 )
 
-// ImpersonateConfig describes access tokens of a service account (AIP-4117, and
-// the method generateAccessToken of the IAM Service Account Credentials API).
-// Only ServiceAccount, or a URL that has it, is required.
+// ImpersonateConfig describes access tokens of a service account, made by the
+// method generateAccessToken of the IAM Service Account Credentials API.
+// ServiceAccount, or a URL that names it, is required. See
+// https://cloud.google.com/iam/docs/reference/credentials/rest/v1/projects.serviceAccounts/generateAccessToken.
 type ImpersonateConfig struct {
-	// ServiceAccount is its email address. The one who impersonates it needs
-	// the role roles/iam.serviceAccountTokenCreator on it, or as a federated
-	// identity roles/iam.workloadIdentityUser.
+	// ServiceAccount is the email address of the service account. The identity
+	// that impersonates it needs the role roles/iam.serviceAccountTokenCreator
+	// on it; for a federated identity, roles/iam.workloadIdentityUser will do.
 	ServiceAccount string
 
-	// Delegates are the email addresses of service accounts in between, the
-	// first of which the one who impersonates may impersonate, and each the next.
-	// If empty, there are none.
+	// Delegates are the email addresses of service accounts in between: the
+	// first is impersonated by the caller, and each of the others by the one
+	// before it. If empty, there are none.
 	Delegates []string
 
-	// Scopes are the scopes of the tokens. If empty, [CloudPlatform].
+	// Scopes are the scopes of the tokens, one in each element. If empty, it is
+	// [CloudPlatform] alone.
 	Scopes []string
 
 	// Lifetime is how long a token lives: 10 minutes to 12 hours, in whole
-	// seconds. If zero, an hour, which is the most unless an organization policy
-	// allows more.
+	// seconds. If zero, it is an hour. More than an hour needs an organization
+	// policy that allows it.
 	Lifetime time.Duration
 
-	// Universe is the domain of the cloud. If empty, googleapis.com.
+	// Universe is the domain of the cloud. If empty, it is googleapis.com.
 	Universe string
 
-	// URL, if not empty, is the URL of the method for this service account, such
-	// as that of a regional endpoint. It must be https, or http to this machine.
+	// URL is the URL of the method for this service account, such as one at a
+	// regional endpoint: https, or http to this machine. If empty, it is made
+	// from ServiceAccount and Universe.
 	URL string
 
-	// HTTPClient is whose Transport and Timeout the requests use, as described at
-	// [Config]. If nil, all sources share one transport.
+	// HTTPClient's Transport and Timeout are used for the requests, as
+	// described at [Config]. If nil, all sources share one transport.
 	HTTPClient *http.Client
 
-	// Refresh says when the tokens are renewed, and who is told. Its zero value
-	// is good.
+	// Refresh says when tokens are renewed, and who is told. The zero value is
+	// good for most programs.
 	Refresh stssource.Refresh
 }
 
-// Impersonate returns a Source of access tokens of a service account, made with
-// the tokens of source, which must have the scope [CloudPlatform]. If source
-// fails, its error is returned. A source that has the methods TokenContext and
-// Invalidate of a [stssource.Source] is asked by the one, and told by the other
-// of a token that was rejected. If c is not right, all mistakes are returned at
-// once, joined by [errors.Join].
+// Impersonate returns a Source of access tokens of a service account. They are
+// made with tokens of source, which must have the scope [CloudPlatform].
+//
+// If source fails, its error is returned. If source has the methods
+// TokenContext and Invalidate of a [stssource.Source], it is asked by the
+// first, and told by the second when the API rejects its token. If source is
+// nil or c invalid, the error reports all mistakes, joined by [errors.Join].
 func Impersonate(source oauth2.TokenSource, c ImpersonateConfig) (*stssource.Source, error) {
 	wrong := c.check()
 	if source == nil {

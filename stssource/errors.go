@@ -17,41 +17,63 @@ import (
 	"github.com/go-sts/sts/subjecttoken"
 )
 
-// Stage is the part of the way to a token in which an error arose.
+// Stage is the step on the way to a token at which an error arose.
 type Stage string
 
 const (
-	StageSubjectToken    Stage = "subject token"    // asking Config.SubjectToken
-	StageActorToken      Stage = "actor token"      // asking Config.ActorToken
-	StageClientAssertion Stage = "client assertion" // asking Config.ClientAssertion
-	StageExchange        Stage = "exchange"         // asking the token endpoint
-	StageFetch           Stage = "fetch"            // the function given to NewFromFunc
-	StageWait            Stage = "wait"             // a caller's context ended before there was a token
-	StageRequest         Stage = "request"          // authorizing a request: see Source.Client
+	StageSubjectToken    Stage = "subject token"    // Config.SubjectToken was asked
+	StageActorToken      Stage = "actor token"      // Config.ActorToken was asked
+	StageClientAssertion Stage = "client assertion" // Config.ClientAssertion was asked
+	StageExchange        Stage = "exchange"         // the token endpoint was asked
+	StageFetch           Stage = "fetch"            // the function given to NewFromFunc was called
+	StageWait            Stage = "wait"             // the caller's context ended before there was a token
+	StageRequest         Stage = "request"          // a Transport was to authorize a request
 )
 
 // Error is the error of every failure to get a token. Its text is one line that
-// says what was being done, where, what came back and, where that is knowable,
-// what to do. Neither its text nor its fields hold a secret.
+// says what was being done, with which host, what came back and, where that is
+// known, what to do. Neither its text nor its fields hold a secret.
 //
-// [errors.As] finds a [*golang.org/x/oauth2.RetrieveError] in it if the token
-// endpoint refused, and [errors.Is] the cause otherwise:
-// [context.DeadlineExceeded], [io/fs.ErrNotExist], [os/exec.ErrNotFound].
+// If the token endpoint refused the exchange, [errors.As] finds an
+// [*oauth2.RetrieveError]. For other failures, [errors.As] and [errors.Is] find
+// the cause: a [*subjecttoken.Error], [context.DeadlineExceeded],
+// [io/fs.ErrNotExist] and the like.
 type Error struct {
-	Stage       Stage     // what was being done
-	Host        string    // the host of the token endpoint, if it was asked
-	StatusCode  int       // the HTTP status it answered with; zero if it did not
-	Code        string    // the OAuth error code (RFC 6749, section 5.2) or google.rpc.Status status
-	Description string    // the service's own words, redacted and cut
-	Temporary   bool      // whether the same request may succeed later
-	NextAttempt time.Time // callers get this error again until then; zero: the next call asks
-	Err         error     // the cause
+	// Stage is what was being done.
+	Stage Stage
+
+	// Host is the host of the token endpoint. If empty, it was not asked.
+	Host string
+
+	// StatusCode is the HTTP status of its answer. If zero, there was none.
+	StatusCode int
+
+	// Code is the error code of its answer: an OAuth one (RFC 6749, section
+	// 5.2), such as invalid_grant, or the status of a google.rpc.Status, such
+	// as UNAVAILABLE. If empty, the answer had none.
+	Code string
+
+	// Description is the service's own description of the error, without
+	// secrets and cut after 512 bytes. If empty, the answer had none.
+	Description string
+
+	// Temporary reports whether the same request may succeed later, without
+	// anybody changing anything.
+	Temporary bool
+
+	// NextAttempt is until when callers get this error again and no exchange
+	// is made. If zero, the next caller makes one.
+	NextAttempt time.Time
+
+	// Err is the cause.
+	Err error
 
 	retryAfter time.Duration // what the service asked for in Retry-After
 	stale      bool          // a new subject token may mend it
 	strayed    bool          // the HTTP client added an Authorization header
 }
 
+// Error returns the description of e.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString("stssource: ")

@@ -7,37 +7,36 @@ import (
 	"time"
 )
 
-// Refresh says when a [Source] renews its token, how patiently, and who is
-// told. The zero value is good for services; most callers leave it alone.
+// Refresh says when a [Source] renews its token, how long it tries, and who is
+// told. The zero value is good for most programs. A negative duration is an
+// error of [New].
 type Refresh struct {
-	// Before is how long before its end a token is renewed in the background.
-	// If zero, a token is renewed when a quarter of its life is left, at most
-	// 5 minutes, less up to a fifth of that at random, so that a fleet does not
-	// renew at once. If set, it is kept to exactly. It is never more than half
-	// of a token's life.
+	// Before is how long before its expiry a token is renewed. If zero, it is
+	// renewed when a quarter of its life is left, at most 5 minutes, less up to
+	// a fifth of that at random, so that the instances of a program do not all
+	// renew at once. A value that is set has no random part. It is never more
+	// than half of a token's life.
 	Before time.Duration
 
-	// Timeout bounds one exchange for callers who have no token to go on with:
-	// asking for the subject token, every attempt and the pauses between them.
-	// If zero, 1 minute. A single token request is given up after 15 seconds,
-	// or after HTTPClient.Timeout if that is set.
+	// Timeout limits an exchange that callers wait for: asking for the subject
+	// token, and all attempts with the pauses between them. If zero, it is 1
+	// minute. Each token request has a limit of its own: see
+	// [Config].HTTPClient.
 	Timeout time.Duration
 
-	// DefaultLifetime is how long a token is taken to live if neither the
-	// answer nor a token says so. If zero, such a token is kept for ever:
-	// unknown is not never, so set it where the service has a known lifetime
-	// that it does not send.
+	// DefaultLifetime is how long a token lives if neither the answer nor the
+	// tokens themselves tell. If zero, such a token is kept for ever and never
+	// renewed, so set it for a service that does not send expires_in.
 	DefaultLifetime time.Duration
 
-	// Observe, if not nil, is called after each attempt to get a token. It
-	// never sees one. Calls are made one after another, in the order of the
-	// attempts, from a goroutine of their own: nobody waits for them. While
-	// one blocks, up to 64 attempts are kept for it, and further ones lost. A
-	// panic in it ends the program, as in any goroutine.
+	// Observe, if not nil, is called after each attempt to get a token. Calls
+	// come one after another, in order, on a goroutine of their own: nobody
+	// waits for them. While one blocks, up to 64 attempts are queued, and
+	// further ones are dropped. A panic in it ends the program.
 	Observe func(Attempt)
 
-	// Logger, if not nil, is told of each attempt: successes at level Debug,
-	// failures at Warn. No token, secret or URL query is ever logged.
+	// Logger, if not nil, logs each attempt: successes at level Debug, failures
+	// at Warn. No token, secret or URL query is logged.
 	Logger *slog.Logger
 }
 

@@ -7,36 +7,36 @@ import (
 	"time"
 )
 
-// Trigger says why an attempt to get a token was made.
+// Trigger is the reason why an attempt to get a token was made.
 type Trigger string
 
 const (
 	TriggerFirst       Trigger = "first"       // there was no token yet
-	TriggerAhead       Trigger = "ahead"       // the token was due for renewal, and still valid
-	TriggerExpired     Trigger = "expired"     // the token had ended before a new one came
-	TriggerInvalidated Trigger = "invalidated" // the token was rejected: see Source.Invalidate
+	TriggerAhead       Trigger = "ahead"       // the token was still valid, and due for renewal
+	TriggerExpired     Trigger = "expired"     // the token had expired
+	TriggerInvalidated Trigger = "invalidated" // the token had been rejected: see Source.Invalidate
 )
 
-// Attempt is one attempt to get a token, as [Refresh].Observe is told of it. It
-// holds no token.
+// Attempt describes one attempt to get a token, for [Refresh].Observe. It holds
+// no secret.
 type Attempt struct {
 	Start    time.Time     // when it began
-	Duration time.Duration // how long it took, including the subject token
+	Duration time.Duration // how long it took, including asking for the subject token
 	Trigger  Trigger       // why it was made
-	Err      error         // an *Error, or nil if it brought a token
-	Expiry   time.Time     // when that token ends; zero if it failed or the end is not known
+	Err      error         // why it failed, an *Error; nil if it succeeded
+	Expiry   time.Time     // when the new token expires; zero if that is not known or it failed
 }
 
-// Status is what a [Source] knows of itself, for health checks and metrics. It
-// holds no token. All instants are readings of the wall clock.
+// Status is the state of a [Source], for health checks and metrics. It holds no
+// secret.
 type Status struct {
-	Valid       bool      // a token is cached and has not ended
-	Expiry      time.Time // when the cached token ends; zero if there is none or its end is not known
-	NextRefresh time.Time // when the cached token is renewed next; zero if never
-	LastSuccess time.Time // when the last token arrived; zero if none did
-	LastError   error     // an *Error: why the last attempt failed; nil if it did not
-	Exchanges   int       // attempts made so far, failed ones included
-	Failures    int       // attempts that failed
+	Valid       bool      // whether a token is cached that has not expired
+	Expiry      time.Time // when that token expires; zero if there is none or it is not known
+	NextRefresh time.Time // when that token is renewed, if it is used; zero if never
+	LastSuccess time.Time // when an attempt last succeeded; zero if none did
+	LastError   error     // why the last attempt failed, an *Error; nil if it succeeded or there was none
+	Exchanges   int       // number of attempts so far, failed ones included
+	Failures    int       // number of attempts that failed
 }
 
 // maxReports is how many attempts are kept for an observer that blocks.

@@ -1,36 +1,41 @@
-// Package stssource turns a credential that a workload already has into an
-// access token for an API, by OAuth 2.0 token exchange (RFC 8693), and keeps
-// that token fresh.
+// Package stssource exchanges a credential that a workload already has for an
+// access token, by OAuth 2.0 token exchange (RFC 8693), and keeps that token
+// fresh.
 //
 // It is a client for Google's Security Token Service (workload identity
-// federation, credential access boundaries) and for every server that speaks
-// RFC 8693, such as Dex, Zitadel, Keycloak and Okta. The way of a token:
+// federation, credential access boundaries) and for every server that
+// implements RFC 8693, such as Dex, Zitadel, Keycloak and Okta. The way of a
+// token:
 //
 //	subject token  ->  exchange  ->  cache  ->  transport
 //	a Provider         RFC 8693      Source     http.Client
 //
-// A [Config] says what to exchange and where. [New] checks it whole and returns
-// a [Source]: an [oauth2.TokenSource] that is safe for concurrent use.
+// A [Config] says what to exchange, and where. [New] checks it and returns a
+// [Source], which is an [oauth2.TokenSource]:
 //
 //	src, err := stssource.New(stssource.Config{
-//		TokenURL:     "https://sts.googleapis.com/v1/token",
-//		SubjectToken: subjecttoken.File{Path: "/var/run/secrets/tokens/gcp"},
-//		Audiences:    []string{"//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/pool/providers/k8s"},
-//		Scopes:       []string{"https://www.googleapis.com/auth/cloud-platform"},
+//		TokenURL:     "https://sts.example.com/token",
+//		SubjectToken: subjecttoken.File{Path: "/var/run/secrets/sts/token"},
+//		Audiences:    []string{"my-api"},
 //	})
+//	if err != nil {
+//		log.Fatal(err) // all mistakes at once
+//	}
 //	client := src.Client(nil) // or oauth2.NewClient(ctx, src)
+//	resp, err := client.Get("https://api.example.com/orders")
 //
-// However many callers there are, one exchange is made at a time, and they
-// share its result. While a token is valid nobody waits: it is renewed in the
-// background, ahead of its end, whether or not anybody calls, and a failure is
-// retried until it works. A caller's context bounds its own wait, not the
-// exchange. A Source needs no Close.
+// However many goroutines ask for a token, one exchange is made at a time, and
+// they share its result or its error. The token is renewed in the background
+// before it expires, so that nobody waits while it is valid; a renewal that
+// fails is repeated until it works. A caller's context limits how long that
+// caller waits, and not the exchange. A Source needs no Close.
 //
-// Errors of a Source are of type [*Error]. No token, secret or assertion appears in an
-// error or a log, nor when a Config or Source is printed.
+// Failures are of type [*Error]. No token, secret or assertion appears in an
+// error or a log, or when a Config or Source is printed.
 //
-// The package does not verify tokens, does not discover endpoints, and keeps
-// nothing on disk.
+// The package does not verify tokens, does not discover endpoints, and stores
+// nothing on disk. For Google Cloud, package gcp is more convenient; package
+// ststest is a token service for tests.
 package stssource
 
 import (
@@ -46,9 +51,12 @@ import (
 	"github.com/go-sts/sts/internal/redact"
 )
 
-// Source is a cached, self-renewing source of access tokens. Make one with
-// [New] or [NewFromFunc]; it must not be copied. All methods are safe for
+// Source is a source of access tokens, which it caches and renews. Make one
+// with [New] or [NewFromFunc]; it must not be copied. All methods are safe for
 // concurrent use.
+//
+// A Source that is used no longer makes at most one more exchange. One that is
+// referenced no longer is garbage-collected.
 type Source struct {
 	cache  *cache
 	header *http.Header // added to each authorized request; see WithHeader; nil: nothing
@@ -57,8 +65,8 @@ type Source struct {
 var _ oauth2.TokenSource = (*Source)(nil)
 
 // New returns a Source that makes the exchanges that c describes. It does not
-// block: the first exchange is made for the first caller. If c is not right, it
-// returns all mistakes at once, joined by [errors.Join].
+// block: the first exchange is made when the first caller asks for a token. If
+// c is invalid, the error reports all mistakes, joined by [errors.Join].
 func New(c Config) (*Source, error) {
 	if err := c.check(); err != nil {
 		return nil, fmt.Errorf("stssource: invalid Config: %w", err)
@@ -67,13 +75,19 @@ func New(c Config) (*Source, error) {
 	return &Source{cache: newCache(x, &x.config.Refresh)}, nil
 }
 
-// NewFromFunc returns a Source whose tokens come from fetch, kept and renewed
-// as [New] does it. Calls of fetch do not overlap, unless one does not return
-// when the deadline of its context has passed: it is left behind, and at most
-// two of that kind are. Errors of fetch are retried if they are network errors,
-// [oauth2.RetrieveError]s with a status that may pass, or [*Error]s that are
-// temporary; they must not hold secrets. A token without an Expiry lives for
-// r.DefaultLifetime.
+// NewFromFunc returns a Source that gets its tokens from fetch, and caches and
+// renews them as that of [New] does.
+//
+// The context of fetch has a deadline and no values. Calls do not overlap,
+// unless one does not return when its deadline has passed: it is left behind,
+// and there are at most two of those. A panic in fetch is an error to the
+// callers.
+//
+// Errors of fetch must not hold secrets. Those that may pass are retried:
+// network errors, an [oauth2.RetrieveError] whose status is 408, 429, 500, 502,
+// 503 or 504, and an [*Error] that is Temporary. A token without an Expiry
+// lives for r.DefaultLifetime. An error is returned if fetch is nil or r is
+// invalid.
 func NewFromFunc(fetch func(context.Context) (*oauth2.Token, error), r Refresh) (*Source, error) {
 	if fetch == nil {
 		return nil, errors.New("stssource: the fetch function is nil")
@@ -97,19 +111,20 @@ func (f fetchFunc) fetch(ctx context.Context, _ int) (oauth2.Token, error) {
 
 func (f fetchFunc) name() string { return "func" }
 
-// Token returns a token that has not ended. It is TokenContext with
-// [context.Background]: most callers who have a context should use that, or
-// [Source.Client].
+// Token returns a valid token. It waits for one as long as the exchange may
+// take; callers that have a context should use [Source.TokenContext] or
+// [Source.Client]. It implements [oauth2.TokenSource]. Errors are of type
+// [*Error].
 func (s *Source) Token() (*oauth2.Token, error) { return s.TokenContext(context.Background()) }
 
-// TokenContext returns a token that has not ended. If there is none, it waits
-// for the exchange, which it starts if nobody else has, for as long as ctx
-// allows; the exchange itself goes on. It may return a valid token although ctx
-// has ended.
+// TokenContext returns a valid token. If there is none, it waits for an
+// exchange, and starts one unless another caller has. When ctx is done it stops
+// waiting; the exchange goes on for the others. If a valid token is at hand it
+// is returned even after ctx is done. Errors are of type [*Error].
 //
-// Each caller gets a token of its own, and may change its fields; what Extra
-// returns is shared. That is not only courtesy: [oauth2.ReuseTokenSource], which [oauth2.NewClient] puts around
-// every source, writes into the tokens it is given.
+// Each caller gets a token of its own and may change its fields, as
+// [oauth2.ReuseTokenSource] does, which [oauth2.NewClient] puts around every
+// source. Only the values that its Extra method returns are shared.
 func (s *Source) TokenContext(ctx context.Context) (*oauth2.Token, error) {
 	if s == nil || s.cache == nil {
 		return nil, errUnmade
@@ -122,9 +137,10 @@ func (s *Source) TokenContext(ctx context.Context) (*oauth2.Token, error) {
 	return &t, nil
 }
 
-// Invalidate tells the source that a service rejected t although it has not
-// ended. If t is still the cached token, the next caller waits for a new one;
-// otherwise, and for nil, nothing happens.
+// Invalidate tells s that a service rejected t before it expired. If t is the
+// cached token, it is dropped, and the next caller waits for a new one.
+// Otherwise, and if t is nil, nothing happens: a late call does no harm. Client
+// and [Transport] call it by themselves.
 func (s *Source) Invalidate(t *oauth2.Token) {
 	if t != nil && s.cache != nil {
 		s.cache.invalidate(t.AccessToken)
@@ -134,7 +150,8 @@ func (s *Source) Invalidate(t *oauth2.Token) {
 // errUnmade is the error of a Source that is nil or zero.
 var errUnmade = &Error{Stage: StageRequest, Err: errors.New("the Source was not made by New or NewFromFunc")}
 
-// Status returns what the source knows of itself. It makes no request.
+// Status returns the state of s, for health checks and metrics. It does not
+// block, and makes no request.
 func (s *Source) Status() Status {
 	if s.cache == nil {
 		return Status{LastError: errUnmade}
@@ -142,10 +159,9 @@ func (s *Source) Status() Status {
 	return s.cache.status()
 }
 
-// Client returns a client that authorizes its requests with tokens from s. It
-// keeps base's Timeout, Jar, CheckRedirect and, below the authorization, its
-// Transport. base is not modified; nil stands for a client with
-// [http.DefaultTransport].
+// Client returns a copy of base that authorizes its requests with tokens of s,
+// by a [Transport] on top of base's own. Timeout, Jar and CheckRedirect are
+// kept. If base is nil, it is a client with [http.DefaultTransport].
 func (s *Source) Client(base *http.Client) *http.Client {
 	var c http.Client
 	if base != nil {
@@ -155,12 +171,11 @@ func (s *Source) Client(base *http.Client) *http.Client {
 	return &c
 }
 
-// WithHeader returns a Source with the same tokens as s, its cache and its
-// exchanges, whose [Source.Client] and [Transport] add the fields of h to each
-// request they authorize, unless the request has them: x-goog-user-project, say,
-// which names the project that Google charges. The header of s itself is kept,
-// and fields of h take the place of those of the same name. Authorization is
-// left out.
+// WithHeader returns a Source that shares the tokens of s, and whose
+// [Source.Client] and [Transport] add the fields of h to each request that they
+// authorize: x-goog-user-project, say, which names the project that Google
+// charges. A field that the request already has is left alone. Fields that s
+// adds are added as well, unless h has them. Authorization is ignored.
 func (s *Source) WithHeader(h http.Header) *Source {
 	merged := make(http.Header)
 	if s.header != nil {
@@ -173,7 +188,7 @@ func (s *Source) WithHeader(h http.Header) *Source {
 	return &Source{cache: s.cache, header: &merged}
 }
 
-// String names the host that tokens come from.
+// String returns a description that names the host that tokens come from.
 func (s *Source) String() string {
 	if s == nil || s.cache == nil {
 		return "stssource.Source()"
@@ -181,5 +196,5 @@ func (s *Source) String() string {
 	return "stssource.Source(" + s.cache.source.name() + ")"
 }
 
-// Format keeps every verb of package fmt from printing what s holds.
+// Format prints s.String(), whatever the verb: what s holds is secret.
 func (s *Source) Format(f fmt.State, _ rune) { redact.Format(f, s.String()) }

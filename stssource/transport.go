@@ -15,35 +15,38 @@ import (
 	"github.com/go-sts/sts/internal/safehttp"
 )
 
-// Transport is an [http.RoundTripper] that authorizes requests with tokens from
-// a [Source]. [Source.Client] makes one; use it directly to put it into a chain
-// of transports. Its fields must not change once it is in use.
+// Transport is an [http.RoundTripper] that authorizes requests with tokens of a
+// [Source]. Most programs use [Source.Client]; use Transport directly in a
+// chain of transports. It is safe for concurrent use; its fields must not
+// change once it is in use.
 //
-// A request waits for a token as long as its own context allows. It is sent
-// as it is if the caller has set an Authorization field, and without a token
-// after a redirect to a host that is neither the first one nor a subdomain of
-// it, as net/http does with the fields it knows to be sensitive; this needs a
-// Base that sets Response.Request, as every transport must. Plain http is
-// refused but to this machine.
+// A request waits for a token as long as its own context allows. One that has
+// an Authorization field is sent as it is. After a redirect to another host
+// that is no subdomain of the first one, a request is sent without a token, as
+// net/http does with sensitive fields; Base must set Response.Request for this,
+// as every transport has to. Plain http is refused, except to this machine.
 //
-// If the answer is 401 with a Bearer challenge (RFC 6750, section 3), exactly
-// the token that was sent is invalidated, and the request is sent once more
-// with a new one if its body can be sent again. An API that goes on to reject
-// tokens gets the same one for a while, up to half a minute, and its answers
-// are returned as they are.
+// If the answer is 401 with a Bearer challenge (RFC 6750, section 3), the token
+// that was sent is invalidated, and the request is sent once more with a new
+// one if its body can be sent again. If the API rejects new tokens, too, it
+// gets the same one for a while, at most half a minute, and its answers are
+// returned.
 //
-// The Request of a response is the one that was sent, Authorization included.
+// Response.Request is the request that was sent, with its Authorization field.
 type Transport struct {
-	Source *Source           // where tokens come from; required
-	Base   http.RoundTripper // what sends the requests; if nil, http.DefaultTransport
+	// Source provides the tokens. Required.
+	Source *Source
 
-	// InsecureHTTP allows a token to be sent by plain http to any host, where
-	// the whole network can read it.
+	// Base sends the requests. If nil, it is [http.DefaultTransport].
+	Base http.RoundTripper
+
+	// InsecureHTTP allows plain http to any host. The whole network in between
+	// can then read the token.
 	InsecureHTTP bool
 }
 
-// RoundTrip implements [http.RoundTripper]. Its own errors are of type
-// [*Error]; those of Base are returned as they are.
+// RoundTrip implements [http.RoundTripper]. Failures to get a token are of type
+// [*Error]; errors of Base are returned as they are.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if hasAuthorization(req.Header) || req.Response != nil && leftOrigin(req) {
 		return t.base().RoundTrip(req)
@@ -79,8 +82,8 @@ func (s *Source) authorization(ctx context.Context) (*entry, error) {
 	return e, err
 }
 
-// CloseIdleConnections closes those of Base, for
-// [http.Client.CloseIdleConnections].
+// CloseIdleConnections closes the idle connections of Base.
+// [http.Client.CloseIdleConnections] calls it.
 func (t *Transport) CloseIdleConnections() {
 	if c, ok := t.base().(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()

@@ -16,7 +16,7 @@ import (
 // A refusal says what the service said and what to look at.
 func ExampleError() {
 	service := new(ststest.Handler)
-	service.Script(ststest.Reply{Error: "invalid_target", Description: "The target service indicated by the audience parameter is unknown."})
+	service.Script(ststest.Reply{Error: "invalid_target", Description: "unknown audience"})
 	src, err := stssource.New(stssource.Config{
 		TokenURL:     "https://sts.example.com/token",
 		SubjectToken: subjecttoken.Static{Value: "subject-token"},
@@ -34,7 +34,7 @@ func ExampleError() {
 		fmt.Println(e.StatusCode, e.Code, e.Temporary)
 	}
 	// Output:
-	// stssource: exchange with sts.example.com: 400 invalid_target: The target service indicated by the audience parameter is unknown. (check Audiences and Resources: the service does not know them, or they are disabled)
+	// stssource: exchange with sts.example.com: 400 invalid_target: unknown audience (check Audiences and Resources: the service does not know them, or they are disabled)
 	// 400 invalid_target false
 }
 

@@ -4,8 +4,7 @@
 //
 // It is a client for Google's Security Token Service (workload identity
 // federation, credential access boundaries) and for every server that
-// implements RFC 8693, such as Dex, Zitadel, Keycloak and Okta. The way of a
-// token:
+// implements RFC 8693, such as Dex, Zitadel, Keycloak and Okta. The flow:
 //
 //	subject token  ->  exchange  ->  cache  ->  transport
 //	a Provider         RFC 8693      Source     http.Client

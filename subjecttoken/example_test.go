@@ -237,7 +237,7 @@ func ExampleToken() {
 	// "subjecttoken.Token([redacted], urn:ietf:params:oauth:token-type:jwt)" <nil>
 }
 
-// An error names its source and tells whether it may pass by itself.
+// An error names its source and says whether trying again may help.
 func ExampleError() {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "who are you?", http.StatusForbidden)

@@ -158,7 +158,7 @@ func (g GCEMetadata) SubjectToken(ctx context.Context) (Token, error) {
 	})
 }
 
-// Validate reports all that is wrong with g. It asks nobody.
+// Validate reports all that is wrong with g. It makes no request.
 func (g GCEMetadata) Validate() error {
 	return invalid(sourceGCE, checkRequired("Audience", g.Audience), checkBlank("field Audience", g.Audience))
 }
@@ -225,7 +225,7 @@ func privateHost(raw string) bool {
 	return err == nil && safehttp.Private(u.Hostname())
 }
 
-// Validate reports all that is wrong with a. It asks nobody.
+// Validate reports all that is wrong with a. It makes no request.
 func (a AzureManagedIdentity) Validate() error {
 	return invalid(sourceAzure, checkRequired("Resource", a.Resource), checkBlank("field Resource", a.Resource), checkBlank("field ClientID", a.ClientID))
 }

@@ -50,8 +50,8 @@ import (
 
 // The token types of RFC 8693, section 3.
 const (
-	TypeAccessToken  = "urn:ietf:params:oauth:token-type:access_token"  // an OAuth 2.0 access token of the same service
-	TypeRefreshToken = "urn:ietf:params:oauth:token-type:refresh_token" // an OAuth 2.0 refresh token of the same service
+	TypeAccessToken  = "urn:ietf:params:oauth:token-type:access_token"  // an OAuth 2.0 access token
+	TypeRefreshToken = "urn:ietf:params:oauth:token-type:refresh_token" // an OAuth 2.0 refresh token
 	TypeIDToken      = "urn:ietf:params:oauth:token-type:id_token"      // an OpenID Connect ID token
 	TypeSAML1        = "urn:ietf:params:oauth:token-type:saml1"         // a SAML 1.1 assertion, base64url-encoded
 	TypeSAML2        = "urn:ietf:params:oauth:token-type:saml2"         // a SAML 2.0 assertion, base64url-encoded
@@ -61,8 +61,8 @@ const (
 // Token types of Google's Security Token Service that are not in RFC 8693. See
 // https://cloud.google.com/iam/docs/reference/sts/rest/v1/TopLevel/token.
 const (
-	TypeAWS4Request = "urn:ietf:params:aws:token-type:aws4_request" // a signed request for GetCallerIdentity of AWS
-	TypeMTLS        = "urn:ietf:params:oauth:token-type:mtls"       // the client certificate of the connection: see X509
+	TypeAWS4Request = "urn:ietf:params:aws:token-type:aws4_request" // a signed GetCallerIdentity request
+	TypeMTLS        = "urn:ietf:params:oauth:token-type:mtls"       // a client certificate: see X509
 )
 
 // Provider provides subject tokens. Most programs use one of this package's

@@ -46,12 +46,12 @@ func exchange(ctx context.Context, client *http.Client, tokenURL string) (string
 	return answer.AccessToken, err
 }
 
-// A service in memory, which takes any token URL for its own.
+// A service in memory answers at any token URL.
 func Example() {
 	service := &ststest.Handler{Lifetime: time.Minute}
 	client := &http.Client{Transport: service.RoundTripper()}
 
-	token, err := exchange(context.Background(), client, "https://sts.test/token")
+	token, err := exchange(context.Background(), client, "https://sts.test/token") // the code under test
 	fmt.Println(service.Valid(token), err)
 
 	request := service.Requests()[0]
@@ -172,7 +172,7 @@ func ExampleHandler_Wait() {
 	// Output: true
 }
 
-// Only one subject token is good.
+// A service that accepts only one subject token.
 func ExampleHandler_accept() {
 	service := &ststest.Handler{
 		Accept: func(subjectToken string) error {

@@ -4,11 +4,11 @@
 //
 // A [Handler] checks requests strictly, issues tokens, and records what it was
 // sent. Serve it in memory by [Handler.RoundTripper], or on a loopback port by
-// [NewServer]. [Handler.Script] makes it fail. [Handler.Protect] is an API that
-// takes only the tokens it has issued.
+// [NewServer]. [Handler.Script] makes it fail. [Handler.Protect] wraps an API,
+// which then accepts only tokens that the Handler has issued.
 //
 // In memory it works in a bubble of [testing/synctest], where an hour passes at
-// once. A test that an outage does not show:
+// once. Here a short outage must not show:
 //
 //	func TestOutage(t *testing.T) {
 //		synctest.Test(t, func(t *testing.T) {
@@ -71,8 +71,8 @@ const (
 
 // Handler is a token service. The zero value is ready to use: it has the rules
 // of RFC 8693, accepts any subject token and no client authentication, and
-// issues tokens that live for an hour. What a subject token says is not looked
-// at: that is for Accept.
+// issues tokens that live for an hour. It does not look into subject tokens;
+// Accept may.
 //
 // Set the fields before the first request. The methods may be called at any
 // time, from several goroutines. A Handler must not be copied after its first

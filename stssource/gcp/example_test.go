@@ -58,12 +58,12 @@ func ExampleNew_workforce() {
 	// Output: true <nil>
 }
 
-// The tokens of a service account that the provider's identities may
-// impersonate. Calls are charged to a project, which each request names.
+// Access tokens of a service account, and a project that is charged for the
+// requests that the Source's Client sends.
 func ExampleNew_impersonation() {
 	src, err := gcp.New(gcp.Config{
 		Audience:     gcp.WorkloadIdentityProvider{ProjectNumber: "1", Pool: "pool", Provider: "github"}.Audience(),
-		SubjectToken: subjecttoken.Static{Value: "in a job: subjecttoken.GitHubActions{Audience: ...}"},
+		SubjectToken: subjecttoken.File{Path: "testdata/subject-token"},
 		Scopes:       []string{"https://www.googleapis.com/auth/devstorage.read_only"},
 		Impersonate:  &gcp.ImpersonateConfig{ServiceAccount: "robot@my-project.iam.gserviceaccount.com"},
 		QuotaProject: "my-project",

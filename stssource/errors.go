@@ -42,7 +42,7 @@ type Error struct {
 	// Stage is what was being done.
 	Stage Stage
 
-	// Host is the host of the token endpoint. If empty, it was not asked.
+	// Host is the host that was asked for a token. If empty, none was.
 	Host string
 
 	// StatusCode is the HTTP status of its answer. If zero, there was none.

@@ -58,9 +58,8 @@ func (c *cache) attempt(f *flight) (pause time.Duration, again bool) {
 		report.Expiry = e.token.Expiry
 		c.succeed(f, e, report.Duration)
 	} else {
-		failure := asError(err)
-		report.Err = failure
-		pause, again = c.fail(f, failure)
+		pause, again = c.fail(f, asError(err))
+		report.Err = c.trouble.last
 	}
 	c.reporter.add(report)
 	return pause, again
@@ -173,12 +172,12 @@ func (c *cache) fail(f *flight, err *Error) (wait time.Duration, again bool) {
 	now, t := time.Now(), *c.trouble
 	c.trouble = &t
 	t.failures++
-	t.last = err
 	if left := c.left(); left > 0 {
 		wait := pauseAhead(t.failures, err.retryAfter, left, c.random())
 		t.nextTry = now.Add(wait)
+		t.last = err.withNext(t.nextTry)
 		c.arm(wait)
-		c.end(f, nil, err.withNext(t.nextTry))
+		c.end(f, nil, t.last)
 		return 0, false
 	}
 	f.tries++
@@ -189,11 +188,13 @@ func (c *cache) fail(f *flight, err *Error) (wait time.Duration, again bool) {
 	// After one flight that tried in vain, further ones ask once: the callers
 	// of a service that is down make a handful of requests, not four each time.
 	if err.Temporary && t.refusals == 0 && f.tries < maxTries && now.Add(wait).Before(f.deadline) {
+		t.last = err.withNext(now.Add(wait))
 		return wait, true
 	}
 	t.refusals++
 	t.heldUntil = now.Add(hold(t.refusals, err.retryAfter, err.mendable(), c.random()))
-	t.held = err.withNext(t.heldUntil)
+	t.last = err.withNext(t.heldUntil)
+	t.held = t.last
 	c.end(f, nil, t.held)
 	return 0, false
 }

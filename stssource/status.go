@@ -107,14 +107,18 @@ func (r *reporter) next() (a Attempt, ok bool) {
 	return a, true
 }
 
-// report tells the observer and the logger of a.
-func (r Refresh) report(a Attempt) {
+// report tells the logger and then the observer of a: an observer may take its
+// time, or end the goroutine.
+func (r *Refresh) report(a Attempt) {
+	if r.Logger != nil {
+		r.log(a)
+	}
 	if r.Observe != nil {
 		r.Observe(a)
 	}
-	if r.Logger == nil {
-		return
-	}
+}
+
+func (r *Refresh) log(a Attempt) {
 	ctx := context.Background()
 	attrs := []slog.Attr{slog.String("trigger", string(a.Trigger)), slog.Duration("duration", a.Duration)}
 	if a.Err != nil {

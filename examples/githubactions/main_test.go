@@ -30,7 +30,7 @@ func TestDemo(t *testing.T) {
 	}
 	text := regexp.MustCompile(`ends in (1h0m0s|59m.*)`).ReplaceAllString(out.String(), "ends in about 1h")
 	// Of an error, the part that says what is wrong.
-	text = regexp.MustCompile(`failed: .*(ACTIONS.* not set|the ID token .*example.com).*`).ReplaceAllString(text, "failed: $1")
+	text = regexp.MustCompile(`failed: .*?(ACTIONS.* not set|the ID token .*example.com).*`).ReplaceAllString(text, "failed: $1")
 	want := `No -token-url: the runner, the token service and the API are played on this machine.
 
 Outside of a job:

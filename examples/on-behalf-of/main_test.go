@@ -195,6 +195,18 @@ func TestLife(t *testing.T) {
 	})
 }
 
+// The caller that has not come for the longest time is the one to go.
+func TestLeastRecentlyUsed(t *testing.T) {
+	sts := new(ststest.Handler)
+	s := newTestService(t, sts, actor)
+	for _, caller := range []string{"caller-1", "caller-2", "caller-3", "caller-1", "caller-4", "caller-1", "caller-2"} {
+		get(t.Context(), s, "Bearer "+caller)
+	}
+	if n := len(sts.Requests()); n != 5 {
+		t.Errorf("%d exchanges, want 5: caller-2 alone was dropped", n)
+	}
+}
+
 // However many tokens somebody makes up, the callers that are in use stay.
 func TestMadeUpTokens(t *testing.T) {
 	sts := &ststest.Handler{Accept: accept}

@@ -4,10 +4,10 @@
 // development. Whoever can connect to it acts with the token, so it listens on
 // this machine only.
 //
-//	go run ./examples/authproxy -demo
+//	go run ./examples/authproxy
 //
-// starts an embedded token service and an API, makes a request through the
-// proxy and ends. To use a real service:
+// starts a token service and an API on loopback, makes a request without the
+// proxy and one through it, and ends. To use real ones:
 //
 //	go run ./examples/authproxy \
 //		-token-url https://sts.googleapis.com/v1/token \
@@ -43,18 +43,15 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
-		if !errors.Is(err, flag.ErrHelp) {
-			fmt.Fprintln(os.Stderr, "authproxy:", err)
-		}
+		fmt.Fprintln(os.Stderr, "authproxy:", err)
 		os.Exit(1)
 	}
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
-	fs := flag.NewFlagSet("authproxy", flag.ContinueOnError)
-	demo := fs.Bool("demo", false, "use an embedded token service and API, make one request, and end")
+	fs := flag.NewFlagSet("authproxy", flag.ExitOnError)
 	listen := fs.String("listen", "127.0.0.1:0", "address to listen on; it must be this machine's")
-	upstream := fs.String("upstream", "", "URL that requests go to")
+	upstream := fs.String("upstream", "", "URL that requests go to; if empty, show how it works")
 	tokenURL := fs.String("token-url", "", "token endpoint")
 	subjectFile := fs.String("subject-file", "", "file with the subject token")
 	audience := fs.String("audience", "", "audience of the access token")
@@ -62,8 +59,15 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
-	if *demo {
-		return runDemo(ctx, out)
+	switch {
+	case fs.NArg() > 0:
+		return fmt.Errorf("unexpected argument %q", fs.Arg(0))
+	case *upstream == "" && fs.NFlag() > 0:
+		return errors.New("-upstream is missing: the URL that requests go to")
+	case *upstream == "":
+		return demo(ctx, out)
+	case *tokenURL == "" || *subjectFile == "":
+		return errors.New("-upstream needs -token-url and -subject-file: where its tokens come from")
 	}
 	config := stssource.Config{
 		TokenURL:     *tokenURL,
@@ -82,7 +86,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 func serve(ctx context.Context, config stssource.Config, upstream, listen string, ready func(addr string)) error {
 	target, err := url.Parse(upstream)
 	if err != nil || target.Host == "" {
-		return fmt.Errorf("-upstream %q is not a URL with a host", upstream)
+		return fmt.Errorf("-upstream %q is not a URL with a host, such as https://api.example.com", upstream)
 	}
 	src, err := stssource.New(config)
 	if err != nil {
@@ -130,8 +134,9 @@ func proxy(src *stssource.Source, target *url.URL) http.Handler {
 	}
 }
 
-// runDemo runs the proxy between a request and an embedded API.
-func runDemo(ctx context.Context, out io.Writer) error {
+// demo runs the proxy between a request and an embedded API.
+func demo(ctx context.Context, out io.Writer) error {
+	fmt.Fprintln(out, "No -upstream: a token service and an API were started on loopback.")
 	service := new(ststest.Handler)
 	sts := ststest.NewServer(service)
 	defer sts.Close()

@@ -17,12 +17,12 @@ import (
 
 func TestDemo(t *testing.T) {
 	var out strings.Builder
-	if err := run(t.Context(), []string{"-demo"}, &out); err != nil {
+	if err := run(t.Context(), nil, &out); err != nil {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	want := "through the proxy: 200 OK hello from the API, /things"
-	if len(lines) != 2 || !strings.HasPrefix(lines[0], "without the proxy: 401") || lines[1] != want {
+	if len(lines) != 3 || !strings.HasPrefix(lines[1], "without the proxy: 401") || lines[2] != want {
 		t.Errorf("printed:\n%s", out.String())
 	}
 }
@@ -100,8 +100,11 @@ func TestRefuses(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"-upstream", "nowhere"}, `-upstream "nowhere" is not a URL with a host`},
-		{[]string{"-upstream", "https://api.example.com"}, "TokenURL is empty"},
+		{[]string{"https://api.example.com"}, "unexpected argument"},
+		{[]string{"-token-url", "https://sts.example.com"}, "-upstream is missing"},
+		{[]string{"-upstream", "https://api.example.com"}, "-upstream needs -token-url and -subject-file"},
+		{[]string{"-upstream", "nowhere", "-token-url", "https://sts.example.com", "-subject-file", "f"}, `-upstream "nowhere" is not a URL with a host`},
+		{[]string{"-upstream", "https://api.example.com", "-token-url", "http://sts.example.com", "-subject-file", "f"}, "use https"},
 		{[]string{"-upstream", "https://api.example.com", "-token-url", "https://sts.example.com", "-subject-file", "f", "-listen", "0.0.0.0:0"},
 			"is open to the network"},
 	} {

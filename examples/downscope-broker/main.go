@@ -36,9 +36,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
-		if !errors.Is(err, flag.ErrHelp) {
-			fmt.Fprintln(os.Stderr, "downscope-broker:", err)
-		}
+		fmt.Fprintln(os.Stderr, "downscope-broker:", err)
 		os.Exit(1)
 	}
 }
@@ -51,7 +49,7 @@ type options struct {
 
 func parse(args []string) (options, error) {
 	var o options
-	fs := flag.NewFlagSet("downscope-broker", flag.ContinueOnError)
+	fs := flag.NewFlagSet("downscope-broker", flag.ExitOnError)
 	fs.StringVar(&o.credentials, "credentials", "", "credential file of the token to narrow down; if empty, show how it works")
 	fs.StringVar(&o.listen, "listen", "127.0.0.1:0", "address to listen on, of this machine")
 	fs.StringVar(&o.role, "role", "roles/storage.objectViewer", "what the tokens may do with their bucket")
@@ -59,12 +57,15 @@ func parse(args []string) (options, error) {
 	if err := fs.Parse(args); err != nil {
 		return o, err
 	}
+	if fs.NArg() > 0 {
+		return o, fmt.Errorf("unexpected argument %q", fs.Arg(0))
+	}
 	if o.max < 1 {
 		return o, errors.New("-max must be at least 1")
 	}
 	host, _, err := net.SplitHostPort(o.listen)
 	if ip := net.ParseIP(host); err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return o, fmt.Errorf("-listen %s is not a port of this machine", o.listen)
+		return o, fmt.Errorf("-listen %s is not a port of this machine: it must begin with 127.0.0.1:", o.listen)
 	}
 	return o, nil
 }

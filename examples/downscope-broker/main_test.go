@@ -143,6 +143,7 @@ func TestBadCommandLines(t *testing.T) {
 		args []string
 		want string
 	}{
+		{[]string{"my-bucket"}, `unexpected argument "my-bucket"`},
 		{[]string{"-max", "0"}, "-max must be at least 1"},
 		{[]string{"-listen", "0.0.0.0:80"}, "-listen 0.0.0.0:80 is not a port of this machine"},
 		{[]string{"-listen", ":80"}, "is not a port of this machine"},

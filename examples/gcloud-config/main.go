@@ -35,9 +35,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
-		if !errors.Is(err, flag.ErrHelp) {
-			fmt.Fprintln(os.Stderr, "gcloud-config:", err)
-		}
+		fmt.Fprintln(os.Stderr, "gcloud-config:", err)
 		os.Exit(1)
 	}
 }
@@ -51,7 +49,7 @@ type options struct {
 
 func parse(args []string) (options, error) {
 	var o options
-	fs := flag.NewFlagSet("gcloud-config", flag.ContinueOnError)
+	fs := flag.NewFlagSet("gcloud-config", flag.ExitOnError)
 	fs.StringVar(&o.allow, "allow-host", "", "further hosts that the file may send tokens to, separated by commas")
 	fs.StringVar(&o.scopes, "scope", "", "scopes of the token, separated by spaces; if empty, that of all of Google Cloud")
 	fs.BoolVar(&o.dryRun, "dry-run", false, "make no request and run no command")

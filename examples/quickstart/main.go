@@ -46,9 +46,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
-		if !errors.Is(err, flag.ErrHelp) {
-			fmt.Fprintln(os.Stderr, "quickstart:", err)
-		}
+		fmt.Fprintln(os.Stderr, "quickstart:", err)
 		os.Exit(1)
 	}
 }
@@ -64,7 +62,7 @@ type options struct {
 
 func parse(args []string) (options, error) {
 	var o options
-	fs := flag.NewFlagSet("quickstart", flag.ContinueOnError)
+	fs := flag.NewFlagSet("quickstart", flag.ExitOnError)
 	fs.StringVar(&o.tokenURL, "token-url", "", "token endpoint of a real service; if empty, one is started here")
 	fs.StringVar(&o.subjectFile, "subject-file", "", "file with the subject token, for -token-url")
 	fs.StringVar(&o.subjectType, "subject-type", "", "type of the subject token; if empty, that of a JWT")
@@ -80,6 +78,10 @@ func parse(args []string) (options, error) {
 		return o, err
 	}
 	switch {
+	case fs.NArg() > 0:
+		return o, fmt.Errorf("unexpected argument %q", fs.Arg(0))
+	case o.every <= 0:
+		return o, errors.New("-every must be above 0")
 	case o.config != "" && o.tokenURL+o.subjectFile+o.subjectType+o.audience != "":
 		return o, errors.New("-config has all of -token-url, -subject-file, -subject-type and -audience in it: leave them out")
 	case o.tokenURL != "" && o.subjectFile == "":

@@ -121,6 +121,8 @@ func TestBadCommandLines(t *testing.T) {
 		want string
 	}{
 		{[]string{"-token-url", "https://sts.example.com/token"}, "-token-url needs -subject-file: the token to exchange"},
+		{[]string{"token"}, `unexpected argument "token"`},
+		{[]string{"-every", "0s"}, "-every must be above 0"},
 		{[]string{"-audience", "a"}, "-subject-file, -audience, -scope and -api are for a real service: set -token-url or -config"},
 		{[]string{"-config", "f", "-audience", "a"}, "-config has all of -token-url, -subject-file, -subject-type and -audience in it: leave them out"},
 		{[]string{"-token-url", "http://sts.example.com/token", "-subject-file", "f"},

@@ -1,6 +1,7 @@
 // Command downscope-broker hands out tokens that can read one bucket each, so
-// that its clients never see the token that can read them all. To see it work,
-// with nothing to configure:
+// that its clients never see the token that can read them all. You want this
+// where a job, a plugin or a customer's code is to read its own data and no more.
+// To see it work, with nothing to configure:
 //
 //	go run ./examples/downscope-broker
 //

@@ -58,7 +58,7 @@ func parse(args []string) (options, error) {
 		return o, err
 	}
 	if fs.NArg() > 1 {
-		return o, errors.New("more than one file is named")
+		return o, fmt.Errorf("more than one file is named, %q and %q; flags go before the file", fs.Arg(0), fs.Arg(1))
 	}
 	if o.dryRun && o.showToken {
 		return o, errors.New("-dry-run gets no token that -show-token could show")
@@ -72,6 +72,14 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if o.file == "" && os.Getenv("GOOGLE_APPLICATION_CREDENTIALS") == "" {
+		return demo(ctx, o, out)
+	}
+	return show(ctx, o, out)
+}
+
+// show says what the file amounts to, and gets a token unless it is a dry run.
+func show(ctx context.Context, o options, out io.Writer) error {
 	config, err := load(o)
 	if err != nil {
 		return err

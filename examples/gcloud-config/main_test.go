@@ -68,7 +68,7 @@ func output(t *testing.T, args ...string) string {
 	text := out.String()
 	for pattern, mark := range map[string]string{
 		`127\.0\.0\.1:\d+`:                    "HOST",
-		`file /\S*/token,`:                    "file DIR/token,",
+		`file \S*[/\\]token,`:                 "file DIR/token,",
 		`in (1h0m0s|59m59s), at 20[0-9TZ:-]+`: "in about 1h",
 		`took( +)[0-9.]+(µs|ms|s)`:            "took${1}a moment",
 		`length( +)\d+ characters`:            "length${1}N characters",
@@ -88,6 +88,26 @@ scopes          https://www.googleapis.com/auth/cloud-platform
 `
 
 const impersonating = `,"service_account_impersonation_url":"IAM","quota_project_id":"my-quota"`
+
+func TestDemo(t *testing.T) {
+	t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", "")
+	_, got, _ := strings.Cut(output(t), "\n}\n\n")
+	want := `identity        what the provider makes of the subject token
+accepted by     //iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/pool/providers/provider
+subject token   file DIR/token, as a urn:ietf:params:oauth:token-type:jwt
+exchanged at    POST http://HOST/v1/token
+scopes          https://www.googleapis.com/auth/cloud-platform
+
+token type      Bearer
+length          N characters
+issued as       urn:ietf:params:oauth:token-type:access_token
+ends            in about 1h
+took            a moment
+`
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("output (-want +got):\n%s", diff)
+	}
+}
 
 func TestDryRun(t *testing.T) {
 	g := newGoogle(t, impersonating)
@@ -160,7 +180,7 @@ func TestErrors(t *testing.T) {
 		{[]string{g.file}, "token_url: a token would be sent to"},
 		{[]string{"-allow-host", "127.0.0.1", g.file}, "invalid_target"},
 		{[]string{"-dry-run", "-show-token", g.file}, "-dry-run gets no token"},
-		{[]string{"a", "b"}, "more than one file is named"},
+		{[]string{"a", "b"}, "more than one file is named, \"a\" and \"b\"; flags go before"},
 		{[]string{"-scope", `"`, "-allow-host", "127.0.0.1", g.file}, "Scopes[0]"},
 	} {
 		err := run(t.Context(), tt.args, io.Discard)

@@ -1,6 +1,7 @@
 // Command wrapclient shows how an existing HTTP client gets its requests
 // authorized without losing what it has: its timeout, its redirect policy and
-// its own stack of transports.
+// its own stack of transports. You want this in a program that has a client
+// already, with retries, logs or metrics in it.
 //
 //	go run ./examples/wrapclient
 //

@@ -66,7 +66,7 @@ func parse(args []string) (options, error) {
 	}
 	host, _, err := net.SplitHostPort(o.listen)
 	if ip := net.ParseIP(host); err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return o, fmt.Errorf("-listen %s is not a port of this machine: it must begin with 127.0.0.1:", o.listen)
+		return o, fmt.Errorf("-listen %s is not a port of this machine, such as 127.0.0.1:8099", o.listen)
 	}
 	return o, nil
 }

@@ -555,6 +555,89 @@ func TestActorTokenIsReadOnceMoreAfterARefusal(t *testing.T) {
 	}
 }
 
+// A form is what url.Values makes of the same parameters, whatever the characters.
+func TestFormIsEncodedLikeValues(t *testing.T) {
+	var every []rune
+	for r := range rune(0x250) { // ASCII, and letters of two bytes
+		every = append(every, r)
+	}
+	every = append(every, '€', '😀')
+	service := &ststest.Handler{}
+	src := newSource(t, service, func(c *stssource.Config) {
+		c.Audiences = []string{"b", "a"} // not sorted: their order may mean something
+		c.EndpointParams = url.Values{"with space & =": {"~tilde"}, "every": {string(every)}, "zz": {"", "last"}}
+	})
+	if _, err := src.Token(); err != nil {
+		t.Fatal(err)
+	}
+	got := string(service.Requests()[0].Body)
+	values, err := url.ParseQuery(got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(values.Encode(), got); diff != "" {
+		t.Errorf("body mismatch (-url.Values +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{string(every)}, values["every"]); diff != "" {
+		t.Errorf("parameter mismatch (-want +got):\n%s", diff)
+	}
+}
+
+// Tokens may share what their answers said beside them. None gets what another's
+// said, and nothing that may be a secret is kept for others.
+func TestExtraIsOfTheTokensOwnAnswer(t *testing.T) {
+	const start = `{"access_token":"a","token_type":"Bearer","expires_in":60`
+	for _, body := range []string{
+		start + `}`,
+		start + `,"scope":"one"}`,
+		start + `,"scope":"two"}`,
+		start + `,"scope":"one"}`,
+		start + `,"scope":["one"]}`, // cannot be compared
+		start + `,"id_token":"e30.e30."}`,
+		start + `,"id_token":"e30.e30."}`,
+		start + `,"issued_token_type":"urn:example:one","scope":null}`,
+	} {
+		service := &ststest.Handler{}
+		service.Script(ststest.Reply{Body: body})
+		tok := mustToken(t, newSource(t, service, nil))
+		var want map[string]any
+		if err := json.Unmarshal([]byte(body), &want); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"expires_in", "scope", "id_token", "issued_token_type"} {
+			if diff := cmp.Diff(want[name], tok.Extra(name)); diff != "" {
+				t.Errorf("%s: Extra(%q) mismatch (-want +got):\n%s", body, name, diff)
+			}
+		}
+		if got := tok.Extra("access_token"); got != nil {
+			t.Errorf("Extra has the access token: %v", got)
+		}
+	}
+}
+
+// A transport that breaks the contract of RoundTripper is an error, no panic.
+func TestTransportWithoutAnswer(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		resp *http.Response
+		want string
+	}{
+		{"neither a response nor an error", nil, "returned neither a response nor an error"},
+		{"a response without a body", &http.Response{StatusCode: 200}, "the answer is empty"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				src := newSource(t, &ststest.Handler{}, func(c *stssource.Config) {
+					c.HTTPClient = &http.Client{Transport: roundTripFunc(func(*http.Request) (*http.Response, error) { return tt.resp, nil })}
+				})
+				if _, err := src.Token(); err == nil || !strings.Contains(err.Error(), tt.want) {
+					t.Errorf("got %v, want an error with %q", err, tt.want)
+				}
+			})
+		})
+	}
+}
+
 // A client's own timeout is kept, also where it is longer than the usual one.
 func TestHTTPClientTimeout(t *testing.T) {
 	for _, tt := range []struct {
@@ -571,8 +654,12 @@ func TestHTTPClientTimeout(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				service := &ststest.Handler{Delay: tt.answers}
 				src := newSource(t, service, func(c *stssource.Config) { c.HTTPClient.Timeout = tt.timeout })
-				if _, err := src.Token(); (err == nil) != tt.ok {
+				_, err := src.Token()
+				if (err == nil) != tt.ok {
 					t.Errorf("got %v, want success: %v", err, tt.ok)
+				}
+				if err != nil && (!errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "no answer after ")) {
+					t.Errorf("got %v, want how long there was no answer", err)
 				}
 			})
 		})

@@ -110,21 +110,34 @@ func encodeForm(params []param) []byte {
 	return b
 }
 
-// appendEscaped appends what url.QueryEscape makes of s.
+// appendEscaped appends what url.QueryEscape makes of s. Of a token, that is s.
 func appendEscaped(b []byte, s string) []byte {
 	const hex = "0123456789ABCDEF"
+	copied := 0
 	for i := range len(s) {
-		switch c := s[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_', c == '.', c == '~':
-			b = append(b, c)
-		case c == ' ':
+		c := s[i]
+		if unreserved[c] {
+			continue
+		}
+		b = append(b, s[copied:i]...)
+		copied = i + 1
+		if c == ' ' {
 			b = append(b, '+')
-		default:
+		} else {
 			b = append(b, '%', hex[c>>4], hex[c&15])
 		}
 	}
-	return b
+	return append(b, s[copied:]...)
 }
+
+// unreserved are the characters that stand for themselves (RFC 3986, section
+// 2.3).
+var unreserved = func() (set [256]bool) {
+	for _, c := range []byte("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~") {
+		set[c] = true
+	}
+	return set
+}()
 
 // encodeJSON writes params as one object of strings. There is one of each: see
 // checkEncoding.

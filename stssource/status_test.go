@@ -129,6 +129,9 @@ func TestStatus(t *testing.T) {
 		if !s.Valid || s.LastError == nil || s.Failures != 1 || s.Exchanges != 2 || !s.NextRefresh.After(time.Now()) {
 			t.Errorf("after a failed refresh: %+v", s)
 		}
+		if e, ok := errors.AsType[*stssource.Error](s.LastError); !ok || !e.NextAttempt.Equal(s.NextRefresh) {
+			t.Errorf("the last error says that the next attempt is at %v, and the status at %v", e.NextAttempt, s.NextRefresh)
+		}
 		time.Sleep(5 * time.Minute)
 		if s := src.Status(); s.Valid || !s.Expiry.IsZero() || !s.NextRefresh.IsZero() || s.LastSuccess != want.LastSuccess {
 			t.Errorf("after the end: %+v", s)
@@ -161,16 +164,20 @@ func TestObserverHarmsNobody(t *testing.T) {
 				begin := time.Now()
 				var src *stssource.Source
 				var told atomic.Int64
+				var log bytes.Buffer
 				iss := &issuer{fail: func() error {
 					if time.Since(begin) < time.Second {
 						return passing()
 					}
 					return nil
 				}}
-				src = iss.source(t, stssource.Refresh{Observe: func(stssource.Attempt) {
-					told.Add(1)
-					tt.observe(src)
-				}})
+				src = iss.source(t, stssource.Refresh{
+					Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+					Observe: func(stssource.Attempt) {
+						told.Add(1)
+						tt.observe(src)
+					},
+				})
 				mustToken(t, src)
 				if waited := time.Since(begin); waited > 5*time.Second {
 					t.Errorf("the caller waited %v", waited)
@@ -178,6 +185,9 @@ func TestObserverHarmsNobody(t *testing.T) {
 				time.Sleep(24 * time.Hour)
 				if n := told.Load(); int(n) != iss.count() {
 					t.Errorf("the observer was told of %d attempts, want all %d", n, iss.count())
+				}
+				if n := strings.Count(log.String(), "trigger="); n != iss.count() {
+					t.Errorf("the logger was told of %d attempts, want all %d", n, iss.count())
 				}
 			})
 		})

@@ -1,6 +1,7 @@
 package subjecttoken
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -133,10 +134,12 @@ func readOpen(file *os.File) ([]byte, error) {
 	if err := checkRegular(before); err != nil {
 		return nil, err
 	}
-	raw, err := io.ReadAll(io.LimitReader(file, maxSize+1))
-	if err != nil {
+	var buf bytes.Buffer
+	buf.Grow(int(min(before.Size(), maxSize)) + bytes.MinRead)
+	if _, err := buf.ReadFrom(io.LimitReader(file, maxSize+1)); err != nil {
 		return nil, fileError(err)
 	}
+	raw := buf.Bytes()
 	if len(raw) > maxSize {
 		return nil, errTooBig
 	}

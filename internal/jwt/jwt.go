@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"math"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -23,29 +24,81 @@ func Expiry(token string) time.Time {
 		return time.Time{}
 	}
 	claims, ok := decode(nil, payload)
-	if !ok {
+	if !ok || !startsObject(claims) {
 		return time.Time{}
 	}
-	var c struct {
-		Exp float64 `json:"exp"` // NumericDate may have a fraction
-	}
+	seconds := number(claims, "exp") // NumericDate may have a fraction
 	// The upper bound is the year 9999, beyond which a Time no longer prints
 	// as RFC 3339.
-	if json.Unmarshal(claims, &c) != nil || c.Exp <= 0 || c.Exp > 253402300799 {
+	if !(seconds > 0 && seconds <= 253402300799) {
 		return time.Time{}
 	}
-	sec, frac := math.Modf(c.Exp)
+	sec, frac := math.Modf(seconds)
 	return time.Unix(int64(sec), int64(frac*1e9))
 }
 
 func isObject(segment string) bool {
 	var buf [512]byte // enough for most headers
 	b, ok := decode(buf[:0], segment)
-	return ok && bytes.HasPrefix(bytes.TrimLeft(b, " \t\r\n"), []byte("{")) && json.Valid(b)
+	return ok && startsObject(b) && json.Valid(b)
 }
+
+func startsObject(b []byte) bool { return bytes.HasPrefix(bytes.TrimLeft(b, space), []byte("{")) }
 
 // decode appends what segment stands for.
 func decode(b []byte, segment string) ([]byte, bool) {
 	b, err := base64.RawURLEncoding.AppendDecode(b, []byte(strings.TrimRight(segment, "=")))
 	return b, err == nil
+}
+
+const space = " \t\r\n"
+
+// number returns the value of a JSON object's own member of that name; zero if
+// there is none that is a number. Every subject token is looked at before each
+// exchange: for encoding/json, which would go twice through all of the claims,
+// that is a tenth of a whole exchange on a local network.
+func number(object []byte, name string) float64 {
+	found, depth := 0.0, 0
+	for i := 0; i < len(object); i++ {
+		switch object[i] {
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		case '"':
+			end := stringEnd(object, i)
+			if depth == 1 && string(object[i+1:end]) == name {
+				if value, ok := bytes.CutPrefix(bytes.TrimLeft(object[min(end+1, len(object)):], space), []byte(":")); ok {
+					found = leadingNumber(bytes.TrimLeft(value, space))
+				}
+			}
+			i = end
+		}
+	}
+	return found
+}
+
+// stringEnd returns where the string that begins at i has its closing quote; the
+// end of b if it has none.
+func stringEnd(b []byte, i int) int {
+	for i++; i < len(b) && b[i] != '"'; i++ {
+		if b[i] == '\\' {
+			i++
+		}
+	}
+	return min(i, len(b))
+}
+
+// leadingNumber returns the number that b begins with; zero if there is none, or
+// if it may go on.
+func leadingNumber(b []byte) float64 {
+	end := bytes.IndexAny(b, ",}"+space)
+	if end < 0 || !json.Valid(b[:end]) { // ParseFloat knows more numbers than JSON
+		return 0
+	}
+	f, err := strconv.ParseFloat(string(b[:end]), 64)
+	if err != nil {
+		return 0
+	}
+	return f
 }

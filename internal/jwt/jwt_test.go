@@ -2,6 +2,8 @@ package jwt_test
 
 import (
 	"encoding/base64"
+	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,6 +25,9 @@ func TestExpiry(t *testing.T) {
 		{name: "in scientific notation", token: claims(`{"exp":1.9e9}`), want: at(1900000000, 0)},
 		{name: "the last second of the year 9999", token: claims(`{"exp":253402300799}`), want: at(253402300799, 0)},
 		{name: "with padding, which some add", token: padded([]byte(`{"alg":"none"}`)) + "." + padded([]byte(`{"exp":1900000000}`)) + ".", want: at(1900000000, 0)},
+		{name: "after others, one of them with its name", token: claims(`{ "sub" : "exp", "a\"exp":{"exp":1}, "exp" :
+			1900000000 , "b":[{"exp":2}]}`), want: at(1900000000, 0)},
+		{name: "twice, of which the last counts, as for encoding/json", token: claims(`{"exp":1,"exp":1900000000}`), want: at(1900000000, 0)},
 
 		{name: "after the year 9999 no Time prints", token: claims(`{"exp":253402300800}`)},
 		{name: "no exp", token: claims(`{"iat":1900000000}`)},
@@ -31,7 +36,14 @@ func TestExpiry(t *testing.T) {
 		{name: "negative", token: claims(`{"exp":-1}`)},
 		{name: "a string", token: claims(`{"exp":"1900000000"}`)},
 		{name: "too large for a float", token: claims(`{"exp":1e999}`)},
+		{name: "hexadecimal, which is no JSON", token: claims(`{"exp":0x71408000}`)},
+		{name: "cut off in the number", token: claims(`{"exp":19000`)},
+		{name: "cut off in the name", token: claims(`{"exp`)},
+		{name: "cut off before the value", token: claims(`{"exp":`)},
+		{name: "cut off in an escape", token: claims(`{"exp\`)},
+		{name: "another's", token: claims(`{"act":{"exp":1900000000}}`)},
 		{name: "claims that are no object", token: claims(`[]`)},
+		{name: "a list", token: claims(`["exp",1900000000]`)},
 		{name: "claims that are not JSON", token: claims(`exp`)},
 		{name: "claims that are not base64", token: header + ".{}." + "c2ln"},
 		{name: "header that is no object", token: raw([]byte(`"a"`)) + "." + raw([]byte(`{"exp":1900000000}`)) + "."},
@@ -50,14 +62,27 @@ func TestExpiry(t *testing.T) {
 	}
 }
 
-// The expiry of any string is zero or a time that prints.
+// The expiry of any string is zero or a time that prints, and of claims that are
+// JSON what encoding/json reads.
 func FuzzExpiry(f *testing.F) {
 	f.Add("e30", `{"exp":1900000000}`)
 	f.Add("e30", `{"exp":1e300}`)
+	f.Add("e30", `{"a":{"exp":1},"b":["exp"],"exp":2,"exp":3.5}`)
 	f.Fuzz(func(t *testing.T, header, claims string) {
 		got := jwt.Expiry(header + "." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".")
 		if _, err := got.UTC().MarshalText(); err != nil || !got.IsZero() && got.Unix() < 0 {
 			t.Errorf("Expiry() = %v: %v", got, err)
+		}
+		var members map[string]json.RawMessage
+		if header != "e30" || strings.Contains(claims, "\\") || json.Unmarshal([]byte(claims), &members) != nil {
+			return // a name may be escaped
+		}
+		var want float64
+		if json.Unmarshal(members["exp"], &want) != nil || want <= 0 || want > 253402300799 {
+			want = 0
+		}
+		if (want == 0) != got.IsZero() || want != 0 && got.Unix() != int64(want) {
+			t.Errorf("Expiry() = %v, want %v seconds", got, want)
 		}
 	})
 }

@@ -34,7 +34,7 @@ func TestNewRefuses(t *testing.T) {
 	}{
 		{"nothing can be asked", func(c *stssource.Config) { c.TokenURL = "" },
 			"TokenURL is empty: set it to the token endpoint, such as https://sts.googleapis.com/v1/token"},
-		{"a relative URL", func(c *stssource.Config) { c.TokenURL = "sts.example.com/token" }, `TokenURL: scheme "" is not https`},
+		{"a relative URL", func(c *stssource.Config) { c.TokenURL = "sts.example.com/token" }, "TokenURL: no scheme: begin it with https://"},
 		{"the network would see the token", func(c *stssource.Config) { c.TokenURL = "http://sts.example.com/token" },
 			"TokenURL: plain http to sts.example.com would show the token to the network: use https"},
 		{"net/http makes an Authorization header of it", func(c *stssource.Config) { c.TokenURL = "https://id:secret-canary@sts.example.com/" },

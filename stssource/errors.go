@@ -173,7 +173,7 @@ func asError(err error) *Error {
 	}
 	e := &Error{Stage: StageFetch, Temporary: isTemporary(err), Err: err}
 	if r, ok := errors.AsType[*oauth2.RetrieveError](err); ok && r != nil && r.Response != nil {
-		e.retryAfter = retryAfter(r.Response.Header.Get("Retry-After"), time.Now())
+		e.retryAfter = safehttp.RetryAfter(r.Response.Header)
 	}
 	if inner, ok := errors.AsType[*Error](err); ok && inner != nil {
 		e.Temporary, e.retryAfter, e.stale = inner.Temporary, max(inner.retryAfter, e.retryAfter), inner.mendable()

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -237,66 +236,4 @@ func inheritedExpiry(token oauth2.Token, subject subjecttoken.Token) time.Time {
 		return own
 	}
 	return subject.Expiry
-}
-
-// secrets returns everything in a request with t that must not be shown.
-func (x *exchanger) secrets(t tokens) redact.Secrets {
-	c := &x.config
-	values := []string{t.subject.Value, t.actor.Value, t.assertion.Value, c.ClientSecret}
-	if c.ClientSecret != "" {
-		values = append(values, c.basicCredentials())
-	}
-	u, _ := url.Parse(c.TokenURL)
-	for name, query := range u.Query() {
-		values = append(values, secretLike(query, slices.Contains(secretQuery, name))...)
-	}
-	for _, header := range c.Header {
-		values = append(values, secretLike(header, false)...)
-	}
-	for name, params := range c.EndpointParams {
-		if name != "options" { // where what is quoted says what is wrong
-			values = append(values, secretLike(params, false)...)
-		}
-	}
-	return redact.New(values...)
-}
-
-// secretLike returns those of values that may be secrets: all if they surely
-// are, and otherwise those that are long enough to be one. To hide each "en" and
-// each "1" of a message would take its sense.
-func secretLike(values []string, surely bool) []string {
-	const shortest = 8
-	var long []string
-	for _, v := range values {
-		if surely || len(v) >= shortest {
-			long = append(long, v)
-		}
-	}
-	return long
-}
-
-// failed describes an exchange without an answer.
-func (x *exchanger) failed(t tokens, err error) *Error {
-	err = safehttp.Cause(err)
-	return &Error{
-		Stage:     StageExchange,
-		Host:      x.name(),
-		Temporary: !errors.Is(err, safehttp.ErrBodyTooLarge) && !isUntrusted(err),
-		Err:       x.secrets(t).Error(err),
-	}
-}
-
-// unusable describes an answer that is neither a token nor a refusal.
-func (x *exchanger) unusable(t tokens, resp *http.Response, err error) *Error {
-	return &Error{Stage: StageExchange, Host: x.name(), StatusCode: resp.StatusCode, Err: x.secrets(t).Error(err)}
-}
-
-// redirectError says where a redirect was to go. It is refused: a 307 or 308
-// would post the subject token to another place, and the others ask for a GET.
-func redirectError(resp *http.Response) error {
-	to := "nowhere"
-	if u, err := resp.Location(); err == nil {
-		to = u.Host
-	}
-	return fmt.Errorf("%d: a redirect to %s was refused: set TokenURL to the final address", resp.StatusCode, to)
 }

@@ -53,6 +53,3 @@ func Header(s *Source) string {
 func OnCollect(s *Source, f func()) {
 	runtime.AddCleanup(s.cache, func(f func()) { f() }, f)
 }
-
-// RetryAfter reads a Retry-After field.
-var RetryAfter = retryAfter

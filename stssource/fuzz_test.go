@@ -89,19 +89,6 @@ func checkOneLine(t *testing.T, err error) {
 	}
 }
 
-// What a service writes into Retry-After is a wait that is not negative.
-func FuzzRetryAfter(f *testing.F) {
-	for _, row := range []string{"1", " 120 ", "-1", "1e9", "99999999999999999999", "Mon, 01 Jan 2001 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT", "soon", ""} {
-		f.Add(row)
-	}
-	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	f.Fuzz(func(t *testing.T, value string) {
-		if got := stssource.RetryAfter(value, now); got < 0 {
-			t.Errorf("%q: %v", value, got)
-		}
-	})
-}
-
 // Whatever is configured, New and the first exchange end without a panic, and
 // without an error that shows the secret.
 func FuzzConfig(f *testing.F) {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"net/http"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -17,13 +16,8 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/go-sts/sts/internal/jwt"
-	"github.com/go-sts/sts/internal/redact"
-	"github.com/go-sts/sts/internal/safehttp"
 	"github.com/go-sts/sts/subjecttoken"
 )
-
-// maxDescription is how much of a service's own words an error shows, in bytes.
-const maxDescription = 512
 
 func jwtExpiry(token string) time.Time { return jwt.Expiry(token) }
 
@@ -174,46 +168,6 @@ func expiresIn(v any) (seconds float64, known bool, err error) {
 	return min(seconds, maxLifetime), true, nil
 }
 
-// refused describes a refusal. The body is read as RFC 6749, section 5.2 has
-// it, or as a google.rpc.Status, or as text.
-func (x *exchanger) refused(t tokens, resp *http.Response, body []byte) *Error {
-	secrets := x.secrets(t)
-	r := &oauth2.RetrieveError{Response: bareResponse(secrets, resp)}
-	if resp.StatusCode > 299 { // with 2xx there may be a token in it
-		r.Body = secrets.Bytes(body)
-	}
-	e := &Error{
-		Stage:      StageExchange,
-		Host:       x.name(),
-		StatusCode: resp.StatusCode,
-		Temporary:  safehttp.TemporaryStatus(resp.StatusCode),
-		retryAfter: retryAfter(resp.Header.Get("Retry-After"), time.Now()),
-		Err:        r,
-	}
-	code, description, uri := decodeRefusal(body)
-	if code == "" && description == "" {
-		description = bodyText(resp.Header.Get("Content-Type"), body)
-	}
-	r.ErrorCode = code
-	if hints[code] == "" { // what is known to be a code is no secret
-		r.ErrorCode = secrets.Text(code, 64)
-	}
-	r.ErrorDescription = secrets.Text(description, maxDescription)
-	r.ErrorURI = secrets.Text(uri, maxDescription)
-	e.Code, e.Description = r.ErrorCode, r.ErrorDescription
-	e.stale = isStale(code)
-	if e.Code == "" && e.Description == "" {
-		e.Description = "no reason given"
-	}
-	return e
-}
-
-// isStale reports whether a refusal with this code may be one of a subject
-// token that was replaced in the meantime. No single code means it.
-func isStale(code string) bool {
-	return code == "invalid_grant" || code == "invalid_request" || code == "access_denied"
-}
-
 // decodeRefusal returns what a body says of an error; nothing if it is neither
 // form of JSON.
 func decodeRefusal(body []byte) (code, description, uri string) {
@@ -236,48 +190,4 @@ func decodeRefusal(body []byte) (code, description, uri string) {
 	}
 	_ = json.Unmarshal(flat.Error, &status) // what fits is kept
 	return status.Status, status.Message, ""
-}
-
-// bodyText returns a body that is not JSON, if a person can read it.
-func bodyText(contentType string, body []byte) string {
-	if strings.Contains(contentType, "html") || bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) {
-		return "an HTML page: something other than the token endpoint answered"
-	}
-	if bytes.IndexByte(body, 0) >= 0 {
-		return "a binary body"
-	}
-	return string(body)
-}
-
-// bareResponse returns resp with nothing of the request in it, and only those
-// header fields that say what to do next.
-func bareResponse(secrets redact.Secrets, resp *http.Response) *http.Response {
-	bare := &http.Response{
-		Status:     fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode)),
-		StatusCode: resp.StatusCode,
-		Proto:      resp.Proto,
-		ProtoMajor: resp.ProtoMajor,
-		ProtoMinor: resp.ProtoMinor,
-		Header:     make(http.Header),
-		Body:       http.NoBody,
-	}
-	for _, name := range []string{"Content-Type", "Date", "Retry-After", "Www-Authenticate"} {
-		for _, v := range resp.Header[name] {
-			bare.Header.Add(name, secrets.Text(v, maxDescription))
-		}
-	}
-	return bare
-}
-
-// retryAfter reads a Retry-After field, in seconds or as a date (RFC 9110,
-// section 10.2.3). What it cannot read is no wish.
-func retryAfter(value string, now time.Time) time.Duration {
-	value = strings.TrimSpace(value)
-	if seconds, err := strconv.ParseUint(value, 10, 32); err == nil {
-		return time.Duration(seconds) * time.Second
-	}
-	if date, err := http.ParseTime(value); err == nil {
-		return max(date.Sub(now), 0)
-	}
-	return 0
 }

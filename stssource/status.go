@@ -28,7 +28,8 @@ type Attempt struct {
 }
 
 // Status is the state of a [Source], for health checks and metrics. It holds no
-// secret.
+// secret. A token that nobody asks for is renewed once at most: a health check
+// that nothing else keeps company must ask for it, too.
 type Status struct {
 	Valid       bool      // whether a token is cached that has not expired
 	Expiry      time.Time // when that token expires; zero if there is none or it is not known

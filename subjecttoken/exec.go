@@ -54,7 +54,8 @@ type Exec struct {
 	JSONField string
 
 	// Timeout limits one run of the program: 1 ms to 10 minutes. If zero, it is
-	// 30 seconds.
+	// 30 seconds. The error of a run that takes longer is temporary: whoever
+	// waits for a first token has the program run up to four times.
 	Timeout time.Duration
 
 	// OutputFile is where a program of [FormatGoogle] keeps its last response.

@@ -19,7 +19,7 @@ import (
 //
 // Network errors and the statuses 408, 429, 500, 502, 503 and 504 are retried,
 // at most three times and within Timeout, after pauses that grow and are partly
-// random. A Retry-After header in seconds is honoured. Redirects are refused,
+// random. A Retry-After header is honoured. Redirects are refused,
 // since Header often holds secrets. A body over 1 MiB is an error. White space
 // around the token is removed.
 type URL struct {

@@ -133,6 +133,7 @@ func TestURLRetry(t *testing.T) {
 		{name: "so is what is not 200", answers: seq(status(204)), asked: 1, err: []string{"status 204 (No Content)"}, status: 204, lasting: true},
 		{name: "and what nobody has heard of", answers: seq(status(599)), asked: 1, err: []string{"status 599"}, status: 599, lasting: true},
 		{name: "Retry-After", answers: seq(status(503, "5"), status(200)), asked: 2, from: 5 * time.Second, to: 5 * time.Second},
+		{name: "Retry-After as a date, 5 s after the test's clock begins", answers: seq(status(503, "Sat, 01 Jan 2000 00:00:05 GMT"), status(200)), asked: 2, from: 5 * time.Second, to: 5 * time.Second},
 		{name: "Retry-After of nothing", answers: seq(status(503, "0"), status(200)), asked: 2, from: 100 * time.Millisecond, to: 200 * time.Millisecond},
 		{name: "Retry-After that is no number", answers: seq(status(503, "-9"), status(200)), asked: 2, from: 100 * time.Millisecond, to: 200 * time.Millisecond},
 		{name: "Retry-After beyond the time", answers: seq(status(503, "10")), asked: 1, err: []string{"status 503"}, status: 503},

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -24,7 +23,7 @@ func (u URL) ask(ctx context.Context, client *http.Client, target *url.URL) ([]b
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
-		return nil, retryAfter(res), u.statusError(res)
+		return nil, safehttp.RetryAfter(res.Header), u.statusError(res)
 	}
 	body, err := safehttp.ReadBody(res.Body)
 	if errors.Is(err, safehttp.ErrBodyTooLarge) {
@@ -96,16 +95,6 @@ func statusText(status int) string {
 		return fmt.Sprintf("status %d (%s)", status, name)
 	}
 	return fmt.Sprintf("status %d", status)
-}
-
-// retryAfter reads the header's form in seconds; the form as a date is not
-// used by those who serve tokens.
-func retryAfter(res *http.Response) time.Duration {
-	seconds, err := strconv.ParseInt(res.Header.Get("Retry-After"), 10, 32)
-	if err != nil {
-		return 0
-	}
-	return time.Duration(seconds) * time.Second
 }
 
 func (u URL) secrets() redact.Secrets {

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -144,6 +145,8 @@ func CheckURL(raw string, plain Plain) (*url.URL, error) {
 	}
 	var errs []error
 	switch scheme := strings.ToLower(u.Scheme); {
+	case scheme == "", strings.Contains(scheme, "."): // of host:port, the host
+		errs = append(errs, errors.New("no scheme: begin it with https://"))
 	case scheme != "https" && scheme != "http":
 		errs = append(errs, fmt.Errorf("scheme %q is not https", u.Scheme))
 	case u.Hostname() == "":
@@ -204,6 +207,19 @@ func TemporaryStatus(status int) bool {
 		return true
 	}
 	return false
+}
+
+// RetryAfter returns how long the Retry-After field of an answer asks to wait, in
+// seconds or as a date (RFC 9110, section 10.2.3). What cannot be read is no wish.
+func RetryAfter(h http.Header) time.Duration {
+	value := strings.TrimSpace(h.Get("Retry-After"))
+	if seconds, err := strconv.ParseUint(value, 10, 32); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	if date, err := http.ParseTime(value); err == nil {
+		return max(time.Until(date), 0)
+	}
+	return 0
 }
 
 // IsNetwork reports whether err comes from a network. The errors of files are

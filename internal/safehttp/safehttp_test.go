@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
@@ -16,6 +17,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/go-sts/sts/internal/safehttp"
@@ -66,8 +68,9 @@ func TestCheckURL(t *testing.T) {
 		{url: "http://[::ffff:10.0.0.1]/", plain: safehttp.PlainLinkLocal, err: []string{"plain http"}},
 		{url: "http://metadata.google.internal.host.test/", plain: safehttp.PlainLinkLocal, err: []string{"plain http"}},
 		{url: "ftp://host.test/", plain: safehttp.PlainAnywhere, err: []string{`scheme "ftp" is not https`}},
-		{url: "host.test/path", err: []string{`scheme "" is not https`}},
-		{url: "", err: []string{`scheme "" is not https`}},
+		{url: "host.test/path", err: []string{"no scheme: begin it with https://"}},
+		{url: "host.test:443/path", err: []string{"no scheme: begin it with https://"}},
+		{url: "", err: []string{"no scheme: begin it with https://"}},
 		{url: "https:///path", err: []string{"no host"}},
 		{url: "https://:443/path", err: []string{"no host"}},
 		{url: "https:opaque", err: []string{"no host"}},
@@ -277,5 +280,73 @@ func TestCheckURLBeyondASCII(t *testing.T) {
 		if _, err := safehttp.CheckURL(raw, safehttp.PlainAnywhere); err == nil || !strings.Contains(err.Error(), "xn--") {
 			t.Errorf("%s: got %v, want a refusal of the letter", raw, err)
 		}
+	}
+}
+
+// A wish is read in seconds and as a date; what is neither is none, and no wait is
+// negative.
+func TestRetryAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := func(d time.Duration) string { return time.Now().Add(d).UTC().Format(http.TimeFormat) }
+		for _, tt := range []struct {
+			name  string
+			value string
+			want  time.Duration
+		}{
+			{"seconds", "120", 2 * time.Minute},
+			{"seconds with white space around them", " 1 ", time.Second},
+			{"a date", in(time.Minute), time.Minute},
+			{"a date that has passed", in(-time.Minute), 0},
+			{"the end of what a date can be", "Fri, 31 Dec 9999 23:59:59 GMT", math.MaxInt64},
+			{"negative", "-1", 0},
+			{"more than a Duration holds", "99999999999999999999", 0},
+			{"words", "soon", 0},
+			{"nothing", "", 0},
+		} {
+			if got := safehttp.RetryAfter(http.Header{"Retry-After": {tt.value}}); got != tt.want {
+				t.Errorf("%s: RetryAfter() = %v, want %v", tt.name, got, tt.want)
+			}
+		}
+	})
+}
+
+func FuzzRetryAfter(f *testing.F) {
+	for _, row := range []string{"1", " 120 ", "-1", "1e9", "Mon, 01 Jan 2001 00:00:00 GMT", "soon"} {
+		f.Add(row)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		if got := safehttp.RetryAfter(http.Header{"Retry-After": {value}}); got < 0 {
+			t.Errorf("%q: %v", value, got)
+		}
+	})
+}
+
+// Send gives an answer or an error, whatever the transport does.
+func TestSend(t *testing.T) {
+	broken := errors.New("broken")
+	for _, tt := range []struct {
+		name string
+		resp *http.Response
+		err  error
+		want string // in the error; none if empty
+	}{
+		{name: "an answer", resp: &http.Response{Body: io.NopCloser(strings.NewReader("x"))}},
+		{name: "one without a body", resp: &http.Response{}},
+		{name: "an error", err: broken, want: "broken"},
+		{name: "both", resp: &http.Response{}, err: broken, want: "broken"},
+		{name: "neither", want: "neither a response nor an error"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			resp, err := safehttp.Send(roundTrip(func(*http.Request) (*http.Response, error) { return tt.resp, tt.err }), nil)
+			if tt.want != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.want) || resp != nil {
+					t.Errorf("got %v, %v, want an error with %q", resp, err, tt.want)
+				}
+				return
+			}
+			if err != nil || resp == nil || resp.Body == nil {
+				t.Errorf("got %+v, %v, want an answer with a body", resp, err)
+			}
+		})
 	}
 }

@@ -232,7 +232,7 @@ func TestFromJSONMistakes(t *testing.T) {
 		{"certificate, of which nothing is said (x509-config-neither)", source(members{"certificate": members{"use_default_certificate_config": false}}), "credential_source.certificate: is a source that is not supported yet"},
 		{"certificate", source(members{"certificate": members{"use_default_certificate_config": true}}), "credential_source.certificate: is a source that is not supported yet"},
 		{"URL by http", source(members{"url": "http://idp.example/"}), "credential_source.url: plain http to idp.example"},
-		{"URL that is none", source(members{"url": "idp.example/token"}), `credential_source.url: scheme "" is not https`},
+		{"URL that is none", source(members{"url": "idp.example/token"}), "credential_source.url: no scheme: begin it with https://"},
 		{"header that is a number", source(members{"url": "https://idp.example", "headers": members{"X-A": 1}}), "credential_source.headers.X-A: is a number, not a string"},
 		{"header with a line break", source(members{"url": "https://idp.example", "headers": members{"X-A": "canary\nX-B: canary"}}), "Header X-A has a value with a line break"},
 		{"headers that are a list", source(members{"url": "https://idp.example", "headers": []string{"canary"}}), "credential_source.headers: is an array, not an object"},

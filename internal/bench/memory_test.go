@@ -3,12 +3,17 @@ package bench
 import (
 	"flag"
 	"net/http"
+	"os"
 	"runtime"
+	"runtime/pprof"
 	"testing"
 	"time"
 )
 
-var sourceCount = flag.Int("sources", 100_000, "how many sources BenchmarkMemory makes; azidentity gets a fiftieth")
+var (
+	sourceCount = flag.Int("sources", 100_000, "how many sources BenchmarkMemory makes; azidentity gets a fiftieth")
+	heapProfile = flag.String("heapprofile", "", "the file into which BenchmarkMemory writes a profile of what it keeps")
+)
 
 // BenchmarkMemory makes many sources that share one HTTP client, has each get a
 // token, and tells what one keeps. Run it with -benchtime 1x.
@@ -51,10 +56,23 @@ func measure(tb testing.TB, n int, source func() tokenFunc) usage {
 		}
 	}
 	heapAfter, goroutinesAfter := settled()
+	writeHeapProfile(tb)
 	runtime.KeepAlive(kept)
 	return usage{
 		bytes:      float64(heapAfter-heap) / float64(n),
 		goroutines: float64(goroutinesAfter-goroutines) / float64(n),
+	}
+}
+
+// writeHeapProfile writes what is kept now, if that was asked for.
+func writeHeapProfile(tb testing.TB) {
+	if *heapProfile == "" {
+		return
+	}
+	f := must(tb, func() (*os.File, error) { return os.Create(*heapProfile) })
+	defer f.Close()
+	if err := pprof.WriteHeapProfile(f); err != nil {
+		tb.Fatal(err)
 	}
 }
 

@@ -40,6 +40,9 @@ func compare(ctx context.Context, passes int, only, out string) error {
 	if err != nil {
 		return err
 	}
+	if err := os.MkdirAll(out, 0o777); err != nil {
+		return err
+	}
 	dir, err := os.MkdirTemp("", "compare-")
 	if err != nil {
 		return err

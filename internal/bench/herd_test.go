@@ -252,7 +252,11 @@ func BenchmarkHerd(b *testing.B) {
 
 func benchmarkHerd(b *testing.B, sc scenario, c cache, margin time.Duration, curves string) {
 	for range b.N {
+		others := watchOthers()
 		s, calls := bigHerd.run(sc, c, margin)
+		if share, ok := others(); ok {
+			b.ReportMetric(100*share, "others-%")
+		}
 		report(b, s.outcome(calls))
 		if curves != "" {
 			k := bigHerd.curve(calls)

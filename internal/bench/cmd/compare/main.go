@@ -75,7 +75,7 @@ func compare(ctx context.Context, passes int, only, out string) error {
 			return err
 		}
 	}
-	m, err := describeMachine(b)
+	m, err := describeMachine(ctx)
 	if err != nil {
 		return err
 	}

@@ -2,11 +2,10 @@ package main
 
 import (
 	"bytes"
-	"debug/buildinfo"
+	"context"
 	"fmt"
 	"os"
 	"runtime"
-	"slices"
 	"strings"
 	"time"
 )
@@ -28,24 +27,17 @@ var peers = []string{
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore",
 }
 
-func describeMachine(b binaries) (machine, error) {
-	info, err := buildinfo.ReadFile(b.bench)
-	if err != nil {
-		return machine{}, err
-	}
+func describeMachine(ctx context.Context) (machine, error) {
 	m := machine{
 		cpu:        cpuModel(),
 		system:     runtime.GOOS + "/" + runtime.GOARCH,
-		goVersion:  info.GoVersion,
+		goVersion:  runtime.Version(),
 		processors: runtime.NumCPU(),
 		date:       time.Now(),
 	}
-	for _, d := range info.Deps {
-		if slices.Contains(peers, d.Path) {
-			m.modules = append(m.modules, d.Path+" "+d.Version)
-		}
-	}
-	return m, nil
+	list, err := output(ctx, ".", "go", append([]string{"list", "-m", "-f", "{{.Path}} {{.Version}}"}, peers...)...)
+	m.modules = strings.Split(strings.TrimSpace(string(list)), "\n")
+	return m, err
 }
 
 // cpuModel returns what the system says of its processor, where it says so in a
@@ -67,7 +59,7 @@ func report(m machine, passes int, chosen []section, r results) []byte {
 	fmt.Fprintf(w, "%s, %d processors, %s, %s, %s.\n", m.cpu, m.processors, m.system, m.goVersion, m.date.Format("2 January 2006"))
 	fmt.Fprintf(w, "%s.\n\n", strings.Join(m.modules, ", "))
 	fmt.Fprintf(w, "All of it is written by one command, in `internal/bench`:\n\n    go run ./cmd/compare\n\n")
-	fmt.Fprintf(w, "Times are medians of %d passes, ratios medians of the ratios within a pass. Every row is a benchmark, and can be had alone by the line below its table.\n\n", passes)
+	fmt.Fprintf(w, "Times are medians, ratios medians of the ratios within a pass; passes: %d, in each of which all contenders have their turn. Every row is a benchmark: the line below its table runs it.\n\n", passes)
 	fmt.Fprintf(w, "## Goals\n\n")
 	goalTable(r).write(w)
 	for _, s := range chosen {

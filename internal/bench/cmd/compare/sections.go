@@ -139,6 +139,9 @@ func exchangeTables(r results) []table {
 		t := table{head: []string{over, "time", "allocations", "bytes allocated", "sent", "received"}}
 		for _, name := range []string{"bare", "bare+file", "sts", "sts/static", "oauth2/externalaccount", "cloud/externalaccount", "azidentity"} {
 			at := "exchange:Exchange/" + over + "/"
+			if _, ok := r.get(at+name, "ns/op"); !ok {
+				continue
+			}
 			t.add(names[name],
 				r.against(at+name, at+"bare", "ns/op", nanos),
 				r.against(at+name, at+"bare", "allocs/op", whole),

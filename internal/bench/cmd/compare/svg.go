@@ -79,9 +79,9 @@ func picture(curves []curve, r results) []byte {
 	fmt.Fprintf(&w, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" role="img" aria-labelledby="t d">`+"\n", pictureW, pictureH, pictureW, pictureH)
 	fmt.Fprintf(&w, "<title id=\"t\">%s</title><desc id=\"d\">%s</desc>\n<style>%s</style>\n", pictureTitle, pictureSubtitle, style)
 	text(&w, 14, 26, "title", "", pictureTitle)
-	text(&w, 14, 46, "dim", "", pictureSubtitle)
+	text(&w, 14, 45, "dim", "", pictureSubtitle)
 	for column, sc := range scenarios[:3] {
-		text(&w, left+column*(panelW+gapX), top-20, "head", "", strings.ToUpper(sc.title[:1])+sc.title[1:])
+		text(&w, left+column*(panelW+gapX), top-22, "head", "", sc.short)
 	}
 	for _, c := range curves {
 		row, column := indexOf(cacheNames, c.Contender), scenarioColumn(c.Scenario)
@@ -166,7 +166,11 @@ func axes(w *strings.Builder, first, last bool) {
 		return
 	}
 	for s := 0; s <= seconds; s += 2 {
-		text(w, int(across(float64(s))), panelH+15, "dim", "middle", fmt.Sprintf("%d s", s))
+		anchor := "middle"
+		if s == seconds {
+			anchor = "end" // not into the next panel
+		}
+		text(w, int(across(float64(s))), panelH+15, "dim", anchor, fmt.Sprintf("%d s", s))
 	}
 }
 
@@ -192,7 +196,7 @@ func errorMarks(w *strings.Builder, c curve) {
 
 func legend(w *strings.Builder) {
 	y := pictureH - 12
-	x := left
+	x := 14
 	fmt.Fprintf(w, `<rect class="outage" x="%d" y="%d" width="14" height="9"/>`, x, y-8)
 	text(w, x+19, y, "dim", "", "the service answers 503")
 	fmt.Fprintf(w, `<rect class="error" x="%d" y="%d" width="14" height="4"/>`, x+170, y-6)

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/oauth2"
+
+	"github.com/go-sts/sts/internal/bench/busy"
 )
 
 // herd is many callers of one cache, each of which asks again and again.
@@ -252,7 +254,7 @@ func BenchmarkHerd(b *testing.B) {
 
 func benchmarkHerd(b *testing.B, sc scenario, c cache, margin time.Duration, curves string) {
 	for range b.N {
-		others := watchOthers()
+		others := busy.Watch()
 		s, calls := bigHerd.run(sc, c, margin)
 		if share, ok := others(); ok {
 			b.ReportMetric(100*share, "others-%")

@@ -118,7 +118,7 @@ var update = flag.Bool("update", false, "write testdata/page.md anew")
 
 // The page of made-up numbers.
 func TestPage(t *testing.T) {
-	m := machine{cpu: "A processor", system: "linux/amd64", goVersion: "go1.26.8", processors: 2, modules: []string{"golang.org/x/oauth2 v0.37.0"}, date: time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)}
+	m := machine{cpu: "A processor", system: "linux/amd64", goVersion: "go1.26.8", processors: 2, others: "Other processes took 3 % of the machine meanwhile.", modules: []string{"golang.org/x/oauth2 v0.37.0"}, date: time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)}
 	r := make(results)
 	for i, name := range []string{"sts", "oauth2/externalaccount", "cloud/externalaccount", "azidentity"} {
 		r.set("memory:Memory/"+name, "B/source", float64(1000*(i+1)))

@@ -19,6 +19,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"time"
+
+	"github.com/go-sts/sts/internal/bench/busy"
 )
 
 func main() {
@@ -60,12 +62,14 @@ func compare(ctx context.Context, passes int, only, out string) error {
 			chosen = append(chosen, s)
 		}
 	}
+	others := busy.Watch()
 	r, err := measure(ctx, b, chosen, passes, func(what string) {
 		log.Printf("%3.0f s: %s", time.Since(begin).Seconds(), what)
 	})
 	if err != nil {
 		return err
 	}
+	share, known := others()
 	curves, err := readCurves(filepath.Join(dir, "curves"))
 	if err != nil {
 		return err
@@ -78,6 +82,10 @@ func compare(ctx context.Context, passes int, only, out string) error {
 	m, err := describeMachine(ctx)
 	if err != nil {
 		return err
+	}
+	if known {
+		m.others = fmt.Sprintf("Other processes took %s of the machine meanwhile.", percent(100*share))
+		log.Print(m.others)
 	}
 	page := report(m, passes, chosen, r)
 	if err := os.WriteFile(filepath.Join(out, "RESULTS.md"), page, 0o666); err != nil {

@@ -14,6 +14,7 @@ import (
 type machine struct {
 	cpu, system, goVersion string
 	processors             int
+	others                 string   // what else the machine did
 	modules                []string // with their versions
 	date                   time.Time
 }
@@ -57,7 +58,7 @@ func report(m machine, passes int, chosen []section, r results) []byte {
 	w := new(bytes.Buffer)
 	fmt.Fprintf(w, "# Measured beside the peers\n\n")
 	fmt.Fprintf(w, "%s, %d processors, %s, %s, %s.\n", m.cpu, m.processors, m.system, m.goVersion, m.date.Format("2 January 2006"))
-	fmt.Fprintf(w, "%s.\n\n", strings.Join(m.modules, ", "))
+	fmt.Fprintf(w, "%s.\n%s\n\n", strings.Join(m.modules, ", "), m.others)
 	fmt.Fprintf(w, "All of it is written by one command, in `internal/bench`:\n\n    go run ./cmd/compare\n\n")
 	fmt.Fprintf(w, "Times are medians, ratios medians of the ratios within a pass; passes: %d, in each of which all contenders have their turn. Every row is a benchmark: the line below its table runs it.\n\n", passes)
 	fmt.Fprintf(w, "## Goals\n\n")

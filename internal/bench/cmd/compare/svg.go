@@ -44,7 +44,7 @@ func readCurves(file string) ([]curve, error) {
 
 // The picture is a grid: a row for each contender, a column for each scenario.
 const (
-	left, top       = 118, 92 // of the grid
+	left, top       = 172, 92 // of the grid
 	panelW, panelH  = 268, 84
 	gapX, gapY      = 22, 34
 	floor, ceiling  = -6.5, 1.3 // of the scale, as powers of ten of a second
@@ -167,7 +167,10 @@ func axes(w *strings.Builder, first, last bool) {
 	}
 	for s := 0; s <= seconds; s += 2 {
 		anchor := "middle"
-		if s == seconds {
+		switch s {
+		case 0:
+			anchor = "start"
+		case seconds:
 			anchor = "end" // not into the next panel
 		}
 		text(w, int(across(float64(s))), panelH+15, "dim", anchor, fmt.Sprintf("%d s", s))

@@ -1,4 +1,5 @@
-package bench
+// Package busy tells what else a machine does while something is measured on it.
+package busy
 
 import (
 	"os"
@@ -8,10 +9,11 @@ import (
 	"time"
 )
 
-// watchOthers returns a function that tells which share of the machine's
-// processors was taken by others since: other processes, and, on a virtual
-// machine, its neighbours. ok is false on systems that do not tell in /proc.
-func watchOthers() func() (share float64, ok bool) {
+// Watch returns a function that tells which share of the machine's processors was
+// taken by others since: by processes that are neither this one nor children of
+// it that have ended, and, on a virtual machine, by its neighbours. ok is false
+// on systems that do not tell in /proc.
+func Watch() func() (share float64, ok bool) {
 	begin := time.Now()
 	busy, own, ok := ticks()
 	return func() (float64, bool) {
@@ -22,7 +24,8 @@ func watchOthers() func() (share float64, ok bool) {
 	}
 }
 
-// ticks returns how long all processors have been busy, and for this process.
+// ticks returns how long all processors have been busy, and how long with this
+// process and its children.
 func ticks() (busy, own int, ok bool) {
 	machine, err1 := os.ReadFile("/proc/stat")
 	process, err2 := os.ReadFile("/proc/self/stat")
@@ -37,14 +40,16 @@ func ticks() (busy, own int, ok bool) {
 			busy += n
 		}
 	}
-	// After the name, which may have spaces: utime and stime are fields 14 and 15
-	// of all.
+	// After the name, which may have spaces: the user's and the system's time,
+	// and those of children, are fields 14 to 17 of all.
 	_, rest, _ := strings.Cut(string(process), ") ")
 	fields := strings.Fields(rest)
-	if len(fields) < 13 {
+	if len(fields) < 15 {
 		return 0, 0, false
 	}
-	user, _ := strconv.Atoi(fields[11])
-	system, _ := strconv.Atoi(fields[12])
-	return busy, user + system, true
+	for _, field := range fields[11:15] {
+		n, _ := strconv.Atoi(field)
+		own += n
+	}
+	return busy, own, true
 }

@@ -95,9 +95,9 @@ func TestLine(t *testing.T) {
 
 func TestGoals(t *testing.T) {
 	r := make(results)
-	for _, name := range []string{"bare", "sts"} {
+	for _, name := range []string{"bare", "sts/static"} {
 		r.set("exchange:Exchange/TLS/"+name, "allocs/op", 100)
-		r.set("exchange:Exchange/TLS/"+name, "ns/op", map[string]float64{"bare": 100, "sts": 111}[name])
+		r.set("exchange:Exchange/TLS/"+name, "ns/op", map[string]float64{"bare": 100, "sts/static": 111}[name])
 	}
 	verdicts := map[string]string{}
 	for _, row := range goalTable(r).rows {

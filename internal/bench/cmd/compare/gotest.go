@@ -38,7 +38,7 @@ func (g gotest) line() string {
 }
 
 // ownFlags are those of the packages that are tested. All others are go test's.
-var ownFlags = []string{"-curves", "-sources", "-goroutines"}
+var ownFlags = []string{"-curves", "-sources"}
 
 // binaryArgs are the arguments of g for a test binary.
 func (g gotest) binaryArgs() []string {

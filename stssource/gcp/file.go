@@ -76,13 +76,13 @@ func withoutPath(err error) error {
 // mistakes, joined by [errors.Join], each with the path of the member. Unknown
 // members are ignored.
 //
-// A file says where tokens are sent, and may come from anybody. Its token_url,
-// token_info_url and service_account_impersonation_url must be https URLs of
-// token services below googleapis.com: sts or iamcredentials, global, regional
+// A file says where tokens are sent, and may come from anybody. Its token_url and
+// token_info_url must be https URLs of the service sts below googleapis.com, and
+// its service_account_impersonation_url one of iamcredentials: global, regional
 // or at a private endpoint. With allowedHosts the caller trusts further hosts,
 // each as "host", for any port, or as "host:port"; one on this machine may use
 // http. A universe_domain other than googleapis.com must be among them, and
-// stands for the token services below it.
+// stands for the same services below it.
 //
 // A credential_source.url may be any https URL, or http to this machine or a
 // metadata server: nothing is sent there but headers that are in the same file.
@@ -153,9 +153,13 @@ func readConfig(o object, allowedHosts []string) Config {
 		o.add("universe_domain", "%w", err)
 		t.universe = googleUniverse
 	}
-	for _, name := range []string{"token_url", "token_info_url", "service_account_impersonation_url"} {
-		if raw := o.text(name); raw != "" {
-			o.wrong.join(name, t.check(raw))
+	for _, m := range []struct{ name, service string }{
+		{"token_url", tokenService},
+		{"token_info_url", tokenService},
+		{"service_account_impersonation_url", credentialsService},
+	} {
+		if raw := o.text(m.name); raw != "" {
+			o.wrong.join(m.name, t.check(raw, m.service))
 		}
 	}
 	c.SubjectToken = readSource(o, c)

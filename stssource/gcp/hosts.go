@@ -30,17 +30,28 @@ func (t trust) names(host string) bool {
 	return slices.ContainsFunc(t.allowed, func(a string) bool { return strings.EqualFold(a, host) })
 }
 
-// tokenService matches the names below a universe's domain that token services
-// have: global, regional in the spellings that are met, of a private endpoint,
+// services match the names that each service has below a universe's domain:
+// global, regional in the spellings that are met, of a private endpoint,
 // and for client certificates. Not every name will do: below googleapis.com are
 // services that keep for a stranger what is sent to them, such as the upload of
 // Cloud Storage, and a bucket can be called sts.
-var tokenService = regexp.MustCompile(strings.ReplaceAll(
-	`^(REGION[.-])?(sts|iamcredentials)(\.REGION(\.rep)?|-[a-z0-9-]+\.p)?(\.mtls)?$`,
-	"REGION", `[a-z]+(-[a-z]+)+-?[0-9]+`))
+var services = map[string]*regexp.Regexp{
+	tokenService:       hostsOf(tokenService),
+	credentialsService: hostsOf(credentialsService),
+}
 
-// check checks a URL to which a token is sent.
-func (t trust) check(raw string) error {
+const (
+	tokenService       = "sts"
+	credentialsService = "iamcredentials"
+)
+
+func hostsOf(service string) *regexp.Regexp {
+	const hosts = `^(REGION[.-])?SERVICE(\.REGION(\.rep)?|-[a-z0-9-]+\.p)?(\.mtls)?$`
+	return regexp.MustCompile(strings.NewReplacer("SERVICE", service, "REGION", `[a-z]+(-[a-z]+)+-?[0-9]+`).Replace(hosts))
+}
+
+// check checks a URL at which a token is sent to the service.
+func (t trust) check(raw, service string) error {
 	u, err := safehttp.CheckURL(raw, safehttp.PlainLoopback)
 	if err != nil {
 		return err
@@ -48,10 +59,10 @@ func (t trust) check(raw string) error {
 	if t.names(u.Hostname()) || t.names(u.Host) {
 		return nil
 	}
-	service, ok := strings.CutSuffix(strings.ToLower(u.Hostname()), "."+t.universe)
-	if !ok || !tokenService.MatchString(service) {
-		return fmt.Errorf("a token would be sent to %.200q, which is not a token service of %s: if that is right, allow the host by name",
-			u.Host, t.universe)
+	name, ok := strings.CutSuffix(strings.ToLower(u.Hostname()), "."+t.universe)
+	if !ok || !services[service].MatchString(name) {
+		return fmt.Errorf("a token would be sent to %.200q, which is not a host of the service %s of %s: if that is right, allow the host by name",
+			u.Host, service, t.universe)
 	}
 	// At other ports of its hosts there is nothing of Google's.
 	if port := u.Port(); port != "" && port != "443" {

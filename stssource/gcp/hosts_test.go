@@ -3,11 +3,28 @@ package gcp_test
 import (
 	"encoding/json"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/go-sts/sts/stssource/gcp"
 )
+
+// iamcredentials makes a host of that service of one of the token service.
+var iamcredentials = strings.NewReplacer("sts", "iamcredentials", "STS", "IAMCREDENTIALS")
+
+// A subject token is of no use to the service that impersonates, nor a federated
+// token to the token service: a file that has them the other way round is wrong.
+func TestHostOfTheOtherService(t *testing.T) {
+	for member, raw := range map[string]string{
+		"token_url":                         "https://iamcredentials.googleapis.com/v1/token",
+		"token_info_url":                    "https://us-east1-iamcredentials.googleapis.com/v1/introspect",
+		"service_account_impersonation_url": "https://sts.googleapis.com" + generate,
+	} {
+		_, err := gcp.FromJSON(credentialFile(members{member: raw}))
+		checkMentions(t, err, "gcp: credential file: "+member+": a token would be sent to ", "allow the host by name")
+	}
+}
 
 // A file must not send a token to a host that neither Google nor the caller
 // vouches for.
@@ -67,12 +84,15 @@ func TestHosts(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, member := range []string{"token_url", "token_info_url", "service_account_impersonation_url"} {
-				raw := tt.url
+				raw, allow := tt.url, slices.Clone(tt.allow)
 				if u, err := url.Parse(raw); err == nil && member == "service_account_impersonation_url" {
-					u.Path = generate
+					u.Path, u.Host = generate, iamcredentials.Replace(u.Host)
 					raw = u.String()
+					for i, host := range allow {
+						allow[i] = iamcredentials.Replace(host)
+					}
 				}
-				_, err := gcp.FromJSON(credentialFile(members{member: raw}), tt.allow...)
+				_, err := gcp.FromJSON(credentialFile(members{member: raw}), allow...)
 				if tt.ok && err != nil {
 					t.Errorf("%s: %v", member, err)
 				}
@@ -94,7 +114,7 @@ func TestUniverse(t *testing.T) {
 	}
 	evil["token_url"] = "https://sts.googleapis.com/v1/token"
 	_, err = gcp.FromJSON(credentialFile(evil), "evil.example")
-	checkMentions(t, err, `token_url: a token would be sent to "sts.googleapis.com", which is not a token service of evil.example`)
+	checkMentions(t, err, `token_url: a token would be sent to "sts.googleapis.com", which is not a host of the service sts of evil.example`)
 }
 
 // Whatever a file says, no token goes to a host that was not allowed.

@@ -41,7 +41,7 @@ type Exec struct {
 	// Type is the token's type, such as [TypeJWT]. If empty, the exchange
 	// decides: see [Token]. With [FormatGoogle] the program says which type its
 	// token has; if Type is set, the program is told, and must answer with the
-	// same.
+	// same, where TypeJWT and TypeIDToken are one.
 	Type string
 
 	// Format is how the program writes the token. If zero, it is [FormatText].

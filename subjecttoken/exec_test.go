@@ -229,6 +229,10 @@ var formats = []struct {
 		want: plain{Value: "token", Type: subjecttoken.TypeJWT, Expiry: time.Unix(9999999999, 0)},
 	},
 	{
+		name: "a JWT where an ID token is asked for, which is the same", format: subjecttoken.FormatGoogle, typ: subjecttoken.TypeIDToken, stdout: response("token"),
+		want: plain{Value: "token", Type: subjecttoken.TypeIDToken, Expiry: time.Unix(9999999999, 0)},
+	},
+	{
 		name: "expiry of the token itself, if it is not told", format: subjecttoken.FormatGoogle,
 		stdout: `{"version":1,"success":true,"token_type":"` + subjecttoken.TypeIDToken + `","id_token":"` + jwt + `"}`,
 		want:   plain{Value: jwt, Type: subjecttoken.TypeIDToken, Expiry: time.Unix(expSeconds, 0)},

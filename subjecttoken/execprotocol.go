@@ -1,6 +1,7 @@
 package subjecttoken
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -162,7 +163,8 @@ func (e Exec) responseToken(r response) (Token, error) {
 	default:
 		return Token{}, fmt.Errorf(`the response has a "token_type" that is none of %s, %s and %s`, TypeJWT, TypeIDToken, TypeSAML2)
 	}
-	if e.Type != "" && e.Type != r.TokenType {
+	typ := cmp.Or(e.Type, r.TokenType)
+	if typ != r.TokenType && !(isOIDC(typ) && isOIDC(r.TokenType)) {
 		return Token{}, because(errType, "the program gives a token of type %s, where Type asks for %s", r.TokenType, e.Type)
 	}
 	expiry, err := e.responseExpiry(r)
@@ -172,12 +174,17 @@ func (e Exec) responseToken(r response) (Token, error) {
 	if value == "" {
 		return Token{}, fmt.Errorf("the response has no %q: empty or missing token", member)
 	}
-	t, err := newToken(value, r.TokenType, expiry)
+	t, err := newToken(value, typ, expiry)
 	if err != nil {
 		return Token{}, fmt.Errorf("%q in the response: %w", member, err)
 	}
 	return t, nil
 }
+
+// isOIDC reports whether a token of this type is what an OpenID Connect provider
+// issues. Both types are in use for it: credential files often say jwt, and
+// the sample program of the protocol's documentation says id_token.
+func isOIDC(typ string) bool { return typ == TypeJWT || typ == TypeIDToken }
 
 func (e Exec) responseExpiry(r response) (time.Time, error) {
 	const year10000 = 253402300800

@@ -55,7 +55,7 @@ func TestOutputFile(t *testing.T) {
 		{name: "failure", content: `{"version":1,"success":false,"code":"1","message":"m"}`, want: "FROM_EXEC"},
 		{
 			name:    "of the type that was configured before",
-			content: fmt.Sprintf(`{"version":1,"success":true,"token_type":%q,"id_token":"CACHED","expiration_time":9999999999}`, subjecttoken.TypeIDToken),
+			content: fmt.Sprintf(`{"version":1,"success":true,"token_type":%q,"saml_response":"CACHED","expiration_time":9999999999}`, subjecttoken.TypeSAML2),
 			typ:     subjecttoken.TypeJWT, want: "FROM_EXEC",
 		},
 		{name: "no version", content: `{"success":true,"id_token":"` + canary + `"}`, err: []string{"output file", `no "version"`}},

@@ -256,6 +256,11 @@ var formats = []struct {
 		err:    []string{`no "saml_response"`, "empty or missing token"},
 	},
 	{
+		name: "no token, and expired", format: subjecttoken.FormatGoogle,
+		stdout: `{"version":1,"success":true,"token_type":"` + subjecttoken.TypeJWT + `","expiration_time":1}`,
+		err:    []string{`the response has no "id_token"`, "has expired"},
+	},
+	{
 		name: "token in lines", format: subjecttoken.FormatGoogle,
 		stdout: `{"version":1,"success":true,"token_type":"` + subjecttoken.TypeJWT + `","id_token":"a\n` + canary + `"}`,
 		err:    []string{`"id_token"`, "more than one line"},

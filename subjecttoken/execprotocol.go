@@ -168,10 +168,12 @@ func (e Exec) responseToken(r response) (Token, error) {
 		return Token{}, because(errType, "the program gives a token of type %s, where Type asks for %s", r.TokenType, e.Type)
 	}
 	expiry, err := e.responseExpiry(r)
-	if err != nil {
+	switch {
+	case errors.Is(err, errExpired) && value == "":
+		return Token{}, because(errExpired, "the response has no %q, and has expired, at %s", member, expiry.UTC().Format(time.RFC3339))
+	case err != nil:
 		return Token{}, err
-	}
-	if value == "" {
+	case value == "":
 		return Token{}, fmt.Errorf("the response has no %q: empty or missing token", member)
 	}
 	t, err := newToken(value, typ, expiry)

@@ -61,8 +61,9 @@ type Error struct {
 	// anybody changing anything.
 	Temporary bool
 
-	// NextAttempt is until when callers get this error again and no exchange
-	// is made. If zero, the next caller makes one.
+	// NextAttempt is when the source tries again at the earliest. Until then,
+	// callers who have no token get this error at once. If zero, the next
+	// caller has it try again.
 	NextAttempt time.Time
 
 	// Err is the cause.

@@ -127,8 +127,8 @@ type Config struct {
 	// and redirect policy are not used: no redirect is followed, since it would
 	// post the subject token elsewhere. An [oauth2.Transport] or a [Transport]
 	// is left out, since it would add an Authorization header; where another
-	// transport adds one, the error of a refusal says so. If nil, all sources
-	// share one transport.
+	// transport adds one, and its Response.Request shows it, the error of a
+	// refusal says so. If nil, all sources share one transport.
 	HTTPClient *http.Client
 
 	// Refresh says when tokens are renewed, and who is told. The zero value is

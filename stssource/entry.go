@@ -56,7 +56,6 @@ func newEntry(tok oauth2.Token, start time.Time, r Refresh, random float64) (*en
 // one, oauth2.ReuseTokenSource would not notice a suspension of the machine.
 func (e *entry) keep(tok oauth2.Token) {
 	e.token = tok
-	e.token.Expiry = time.Time{}
 	if e.end != forever {
 		e.token.Expiry = e.start.Add(e.end).Round(0)
 	}

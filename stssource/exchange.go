@@ -178,7 +178,7 @@ func (x *exchanger) request(ctx context.Context, t tokens) (token oauth2.Token, 
 	sent := time.Now()
 	resp, err := safehttp.Send(x.transport, req)
 	if err != nil {
-		return token, x.failed(t, late(sent, err))
+		return token, x.failed(t, late(ctx, sent, err))
 	}
 	defer resp.Body.Close()
 	if safehttp.IsRedirect(resp.StatusCode) {
@@ -186,7 +186,7 @@ func (x *exchanger) request(ctx context.Context, t tokens) (token oauth2.Token, 
 	}
 	body, err := safehttp.ReadBody(resp.Body)
 	if err != nil {
-		e := x.failed(t, fmt.Errorf("reading the answer: %w", late(sent, err)))
+		e := x.failed(t, fmt.Errorf("reading the answer: %w", late(ctx, sent, err)))
 		e.StatusCode = resp.StatusCode
 		return token, e
 	}
@@ -208,10 +208,16 @@ func (x *exchanger) request(ctx context.Context, t tokens) (token oauth2.Token, 
 	return token, nil
 }
 
-// late says how long there was no answer, if that is what err is about.
-func late(sent time.Time, err error) error {
-	if !errors.Is(err, context.DeadlineExceeded) {
+// late says how long there was no answer, if that is what err is about. Transports
+// differ in what they make of the end of a context; the deadline is in the error
+// in any case.
+func late(ctx context.Context, sent time.Time, err error) error {
+	err = safehttp.Cause(err)
+	if ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded) {
 		return err
+	}
+	if !errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("%w: %w", ctx.Err(), err)
 	}
 	return fmt.Errorf("no answer after %v: %w", time.Since(sent).Round(time.Millisecond), err)
 }

@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -206,6 +208,8 @@ func TestAnswers(t *testing.T) {
 		{name: "more than a Duration holds", body: `{` + ok + `,"expires_in":1e300}`, life: 100 * 365 * 24 * time.Hour},
 		{name: "more than a float holds", body: `{` + ok + `,"expires_in":1e999}`, life: 100 * 365 * 24 * time.Hour},
 		{name: "absent", body: `{` + ok + `}`},
+		{name: "null, beside a number that no float holds", body: `{` + ok + `,"expires_in":null,"nbf":1e999}`},
+		{name: "beside a number that no float holds", body: `{` + ok + `,"expires_in":60,"nbf":1e999}`, life: time.Minute},
 		{name: "null", body: `{` + ok + `,"expires_in":null}`},
 		{name: "absent, with a configured lifetime", body: `{` + ok + `}`, life: time.Minute,
 			config: func(c *stssource.Config) { c.Refresh.DefaultLifetime = time.Minute }},
@@ -484,7 +488,7 @@ func TestNATokenIsReturnedAndNotSent(t *testing.T) {
 }
 
 // A transport that authorizes requests, wrapped so that nobody can tell, is
-// found out by what it writes.
+// found out by the request that it says it has sent.
 func TestStrayAuthorizationIsNamed(t *testing.T) {
 	server := ststest.NewServer(&ststest.Handler{})
 	defer server.Close()
@@ -593,6 +597,7 @@ func TestExtraIsOfTheTokensOwnAnswer(t *testing.T) {
 		start + `,"scope":"two"}`,
 		start + `,"scope":"one"}`,
 		start + `,"scope":["one"]}`, // cannot be compared
+		start + `,"scope":["one"]}`,
 		start + `,"id_token":"e30.e30."}`,
 		start + `,"id_token":"e30.e30."}`,
 		start + `,"issued_token_type":"urn:example:one","scope":null}`,
@@ -609,9 +614,31 @@ func TestExtraIsOfTheTokensOwnAnswer(t *testing.T) {
 				t.Errorf("%s: Extra(%q) mismatch (-want +got):\n%s", body, name, diff)
 			}
 		}
-		if got := tok.Extra("access_token"); got != nil {
-			t.Errorf("Extra has the access token: %v", got)
+		for _, name := range []string{"access_token", "token_type", "refresh_token"} {
+			if got := tok.Extra(name); got != nil {
+				t.Errorf("%s: Extra(%q) is %v, which has a field of its own", body, name, got)
+			}
 		}
+		if tok.ExpiresIn != 60 {
+			t.Errorf("%s: ExpiresIn is %d", body, tok.ExpiresIn)
+		}
+		if kept := stssource.LastExtra(); kept["id_token"] != nil {
+			t.Errorf("%s: %v is kept for other tokens", body, kept)
+		}
+	}
+}
+
+// Equal answers share what they say, which a source for each of many users needs.
+func TestExtraIsShared(t *testing.T) {
+	var kept []uintptr
+	for range 2 {
+		service := &ststest.Handler{}
+		service.Script(ststest.Reply{Body: `{"access_token":"a","token_type":"Bearer","refresh_token":"r","expires_in":61,"scope":"s"}`})
+		mustToken(t, newSource(t, service, nil))
+		kept = append(kept, reflect.ValueOf(stssource.LastExtra()).Pointer())
+	}
+	if kept[0] != kept[1] {
+		t.Error("the second answer was kept beside the first")
 	}
 }
 
@@ -624,6 +651,8 @@ func TestTransportWithoutAnswer(t *testing.T) {
 	}{
 		{"neither a response nor an error", nil, "returned neither a response nor an error"},
 		{"a response without a body", &http.Response{StatusCode: 200}, "the answer is empty"},
+		{"a response without the body that it says it has", &http.Response{StatusCode: 200, ContentLength: 5}, "without its body"},
+		{"a refusal without the request", &http.Response{StatusCode: 400, Body: io.NopCloser(strings.NewReader(`{"error":"x"}`))}, "400 x"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -53,3 +53,11 @@ func Header(s *Source) string {
 func OnCollect(s *Source, f func()) {
 	runtime.AddCleanup(s.cache, func(f func()) { f() }, f)
 }
+
+// LastExtra is what the last answer that may be shared said beside its token.
+func LastExtra() map[string]any {
+	if last := lastExtra.Load(); last != nil {
+		return *last
+	}
+	return nil
+}

@@ -94,13 +94,18 @@ func decodeObject(body []byte) (map[string]any, error) {
 	}
 	var answer any
 	err := json.Unmarshal(body, &answer)
-	if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		// A number that no float64 can hold must not fail the token beside it.
-		d := json.NewDecoder(bytes.NewReader(body))
-		d.UseNumber()
-		err = d.Decode(&answer)
-	}
 	members, ok := answer.(map[string]any)
+	if _, tooLarge := errors.AsType[*json.UnmarshalTypeError](err); tooLarge && ok {
+		// A number that no float64 can hold must not fail the token beside it. Its
+		// member is null now; that of the lifetime is as large as can be.
+		var raw struct {
+			ExpiresIn json.RawMessage `json:"expires_in"`
+		}
+		err = json.Unmarshal(body, &raw)
+		if members["expires_in"] == nil && len(raw.ExpiresIn) > 0 && string(raw.ExpiresIn) != "null" {
+			members["expires_in"] = math.MaxFloat64
+		}
+	}
 	if err != nil || !ok {
 		return nil, errors.New("the answer is not a JSON object with an access_token: check the path of TokenURL")
 	}
@@ -152,8 +157,6 @@ func expiresIn(v any) (seconds float64, known bool, err error) {
 		seconds = v
 	case string:
 		seconds, err = strconv.ParseFloat(strings.TrimSpace(v), 64)
-	case json.Number:
-		seconds, err = v.Float64()
 	default:
 		err = strconv.ErrSyntax
 	}

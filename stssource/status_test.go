@@ -139,6 +139,60 @@ func TestStatus(t *testing.T) {
 	})
 }
 
+// What failed last is told in the same words by a status, to the observer and to
+// callers, also between the attempts of one flight; and what failed once counts.
+func TestStatusOfAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var down atomic.Bool
+		down.Store(true)
+		var told error
+		iss := &issuer{fail: func() error {
+			if down.Load() {
+				return passing()
+			}
+			return nil
+		}}
+		src := iss.source(t, stssource.Refresh{Observe: func(a stssource.Attempt) { told = a.Err }})
+		first := make(chan error, 1)
+		go func() { _, err := src.Token(); first <- err }()
+		synctest.Wait()
+		e, ok := errors.AsType[*stssource.Error](src.Status().LastError)
+		if !ok || !e.NextAttempt.After(time.Now()) || iss.count() != 1 {
+			t.Errorf("between two of %d attempts: %+v, want when the next one is", iss.count(), e)
+		}
+		err := <-first
+		synctest.Wait()
+		if s := src.Status(); s.LastError != err || told != err {
+			t.Errorf("the caller got %v, the status has %v, the observer %v", err, s.LastError, told)
+		}
+		down.Store(false)
+		time.Sleep(time.Minute)
+		mustToken(t, src)
+		if s := src.Status(); s.Failures != 4 || s.Exchanges != 5 || s.LastError != nil {
+			t.Errorf("after the outage: %+v, want 4 failures in 5 attempts, and none last", s)
+		}
+	})
+}
+
+// While an observer blocks, 64 attempts are kept for it.
+func TestObserverThatBlocks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		var told atomic.Int64
+		iss := &issuer{lifetime: time.Minute}
+		src := iss.source(t, stssource.Refresh{Observe: func(stssource.Attempt) { told.Add(1); <-release }})
+		for range 200 {
+			mustToken(t, src)
+			time.Sleep(time.Minute)
+		}
+		close(release)
+		synctest.Wait()
+		if n := told.Load(); n != 65 {
+			t.Errorf("the observer was told of %d attempts, want the one it blocked in and 64", n)
+		}
+	})
+}
+
 func TestNewFromFuncRefuses(t *testing.T) {
 	if _, err := stssource.NewFromFunc(nil, stssource.Refresh{}); err == nil {
 		t.Error("a nil function was accepted")

@@ -327,6 +327,27 @@ func TestAPIThatRejectsEveryToken(t *testing.T) {
 	})
 }
 
+// Rejections that are far apart have nothing to do with each other: the next one
+// is mended after half a second as ever.
+func TestRejectionsFarApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		iss := &issuer{lifetime: 24 * time.Hour}
+		client := iss.source(t, stssource.Refresh{}).Client(&http.Client{Transport: roundTripFunc(func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 401, Header: http.Header{"Www-Authenticate": {"Bearer"}}, Body: http.NoBody, Request: r}, nil
+		})})
+		for i, pause := range []time.Duration{0, time.Minute, time.Minute, time.Minute, time.Minute, time.Minute, time.Minute, time.Second} {
+			time.Sleep(pause)
+			before := iss.count()
+			if _, err := client.Get("https://api.example.com/"); err != nil {
+				t.Fatal(err)
+			}
+			if iss.count() == before {
+				t.Errorf("request %d, %v after the one before: no new token was asked for", i, pause)
+			}
+		}
+	})
+}
+
 func TestConcurrentRejectionsCauseOneExchange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		iss := &issuer{latency: time.Second}

@@ -90,15 +90,15 @@ func stringEnd(b []byte, i int) int {
 }
 
 // leadingNumber returns the number that b begins with; zero if there is none, or
-// if it may go on.
+// if it may go on. It looks at no more than the number: of names there may be many.
 func leadingNumber(b []byte) float64 {
-	end := bytes.IndexAny(b, ",}"+space)
-	if end < 0 || !json.Valid(b[:end]) { // ParseFloat knows more numbers than JSON
-		return 0
+	end := 0
+	for end < len(b) && strings.IndexByte("+-.0123456789eE", b[end]) >= 0 {
+		end++
 	}
-	f, err := strconv.ParseFloat(string(b[:end]), 64)
-	if err != nil {
-		return 0
+	if end == len(b) || strings.IndexByte(",}"+space, b[end]) < 0 || !json.Valid(b[:end]) {
+		return 0 // ParseFloat knows more numbers than JSON
 	}
+	f, _ := strconv.ParseFloat(string(b[:end]), 64) // what is too large is Inf
 	return f
 }

@@ -4,6 +4,7 @@
 package safehttp
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -92,6 +93,9 @@ func Transport(base *http.Client) http.RoundTripper {
 // has neither cookies nor a timeout.
 func Send(t http.RoundTripper, req *http.Request) (*http.Response, error) {
 	resp, err := t.RoundTrip(req)
+	if e, ok := errors.AsType[tls.RecordHeaderError](err); ok && string(e.RecordHeader[:]) == "HTTP/" {
+		err = http.ErrSchemeMismatch // which says what to do
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -99,6 +103,9 @@ func Send(t http.RoundTripper, req *http.Request) (*http.Response, error) {
 		return nil, fmt.Errorf("the transport %T returned neither a response nor an error", t)
 	}
 	if resp.Body == nil {
+		if resp.ContentLength > 0 {
+			return nil, fmt.Errorf("the transport %T returned a response without its body", t)
+		}
 		resp.Body = http.NoBody
 	}
 	return resp, nil
@@ -110,7 +117,7 @@ func Send(t http.RoundTripper, req *http.Request) (*http.Response, error) {
 type quietTransport struct{ base http.RoundTripper }
 
 func (t quietTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, err := t.base.RoundTrip(req)
+	resp, err := Send(t.base, req)
 	if err != nil || resp.Header.Get("Location") == "" {
 		return resp, err
 	}
@@ -230,14 +237,31 @@ func IsNetwork(err error) bool {
 	return ok && !errno
 }
 
-// Cause returns err without the *url.Error that net/http and net/url put around
-// a cause: its message holds the whole URL, query and all.
+// Cause returns err without the *url.Error, or several, that net/http and net/url
+// put around a cause: their messages hold the whole URL, query and all. What
+// others have added around one is kept.
 func Cause(err error) error {
-	if e, ok := errors.AsType[*url.Error](err); ok {
-		return e.Err
+	for {
+		e, ok := errors.AsType[*url.Error](err)
+		if !ok {
+			return err
+		}
+		text := strings.ReplaceAll(err.Error(), e.Error(), e.Err.Error())
+		err = e.Err
+		if text != err.Error() {
+			err = &reworded{text, err}
+		}
 	}
-	return err
 }
+
+// reworded is an error with other words.
+type reworded struct {
+	text  string
+	cause error
+}
+
+func (r *reworded) Error() string { return r.text }
+func (r *reworded) Unwrap() error { return r.cause }
 
 // ErrBodyTooLarge is ReadBody's error for a body over [MaxBody]. Unlike its
 // other errors it will be the same next time.

@@ -194,10 +194,19 @@ func TestLoopback(t *testing.T) {
 
 func TestCause(t *testing.T) {
 	cause := errors.New("cause")
-	wrapped := &url.Error{Op: "Get", URL: "https://host.test/?s3cret", Err: cause}
-	for _, err := range []error{cause, wrapped, fmt.Errorf("more: %w", wrapped)} {
-		if got := safehttp.Cause(err); got != cause {
-			t.Errorf("Cause(%v) = %v, want the cause alone", err, got)
+	in := func(err error) error { return &url.Error{Op: "Get", URL: "https://host.test/?s3cret", Err: err} }
+	for _, tt := range []struct {
+		err  error
+		want string
+	}{
+		{cause, "cause"},
+		{in(cause), "cause"},
+		{in(in(cause)), "cause"},
+		{fmt.Errorf("more: %w", in(cause)), "more: cause"},
+		{in(fmt.Errorf("more: %w", in(fmt.Errorf("and more: %w", in(cause))))), "more: and more: cause"},
+	} {
+		if got := safehttp.Cause(tt.err); got.Error() != tt.want || !errors.Is(got, cause) {
+			t.Errorf("Cause(%v) = %v, want %s", tt.err, got, tt.want)
 		}
 	}
 }

@@ -173,7 +173,7 @@ func (x *exchanger) request(ctx context.Context, t tokens) (token oauth2.Token, 
 	defer cancel()
 	req, err := x.newRequest(ctx, t)
 	if err != nil {
-		return token, x.failed(t, err)
+		return token, x.failed(t, safehttp.Cause(err))
 	}
 	sent := time.Now()
 	resp, err := safehttp.Send(x.transport, req)

@@ -20,7 +20,6 @@ const maxDescription = 512
 
 // failed describes an exchange without an answer.
 func (x *exchanger) failed(t tokens, err error) *Error {
-	err = safehttp.Cause(err)
 	return &Error{
 		Stage:     StageExchange,
 		Host:      x.name(),

@@ -187,7 +187,8 @@ func TestOrderOfAudiences(t *testing.T) {
 // A service may quote what it was sent without the scheme before it, and a refusal
 // with 200 may have a token in it.
 func TestRefusalsThatQuote(t *testing.T) {
-	credentials := base64.StdEncoding.EncodeToString([]byte("id:canary-secret"))
+	// Not aligned with the base64 of the secret alone, which is hidden, too.
+	credentials := base64.StdEncoding.EncodeToString([]byte("id42:canary-secret"))
 	for _, tt := range []struct {
 		status int
 		body   string
@@ -197,7 +198,7 @@ func TestRefusalsThatQuote(t *testing.T) {
 		{200, `{"error":"invalid_client","access_token":"canary-opaque-token","token_type":"mac"}`, "canary-opaque-token"},
 	} {
 		src := over(t, func(*http.Request) (*http.Response, error) { return answer(tt.status, tt.body), nil },
-			func(c *stssource.Config) { c.ClientID, c.ClientSecret = "id", "canary-secret" })
+			func(c *stssource.Config) { c.ClientID, c.ClientSecret = "id42", "canary-secret" })
 		_, err := src.Token()
 		r, ok := errors.AsType[*oauth2.RetrieveError](err)
 		if !ok {

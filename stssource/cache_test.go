@@ -76,7 +76,21 @@ func (i *issuer) source(t testing.TB, r stssource.Refresh) *stssource.Source {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(i.idle)
 	return src
+}
+
+// idle waits for a fetch that is under way: a bubble must not end before it.
+func (i *issuer) idle() {
+	for {
+		i.mu.Lock()
+		running := i.running
+		i.mu.Unlock()
+		if running == 0 {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 // passing is an error that may pass by itself.

@@ -54,5 +54,6 @@ func aDay(t *testing.T, c cache, every time.Duration) (d day) {
 		}
 	}
 	d.exchanges = int(exchanges.Load())
+	time.Sleep(time.Second) // for a renewal that is under way
 	return d
 }

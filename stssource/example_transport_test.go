@@ -129,3 +129,23 @@ func ExampleTransport() {
 	// GET https://api.example.com/orders Authorization: []
 	// 200 OK
 }
+
+// A Source is gRPC's credentials for each call of a connection:
+//
+//	conn, err := grpc.NewClient(target,
+//		grpc.WithTransportCredentials(credentials.NewTLS(nil)),
+//		grpc.WithPerRPCCredentials(src))
+//
+// This is what gRPC asks it for.
+func ExampleSource_GetRequestMetadata() {
+	src, err := stssource.NewFromFunc(func(context.Context) (*oauth2.Token, error) {
+		return &oauth2.Token{AccessToken: "access-token", Expiry: time.Now().Add(time.Hour)}, nil
+	}, stssource.Refresh{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	quota := src.WithHeader(http.Header{"X-Goog-User-Project": {"my-project"}})
+	metadata, err := quota.GetRequestMetadata(context.Background())
+	fmt.Println(metadata, err)
+	// Output: map[authorization:Bearer access-token x-goog-user-project:my-project] <nil>
+}

@@ -38,7 +38,7 @@ type cache struct {
 	exchanges uint32        // attempts made so far
 	failures  uint32        // those of them that failed
 	rejects   uint16        // tokens in a row that an API rejected soon after they came
-	forgotten bool          // whether the last token was invalidated
+	forgotten bool          // why there is no token, if there ever was one: it was invalidated
 
 	running atomic.Int32 // calls of fetch under way, those left behind included
 }

@@ -134,29 +134,26 @@ func ExampleSource_Invalidate() {
 	// kept: true
 }
 
-// A readiness probe: the program is ready while it has a token. Status makes no
-// request, so it is cheap enough for every probe.
+// A readiness probe: the program is ready while it has a token. It asks for the
+// token, which is what renews one that nobody else asks for, and has the details
+// from Status, which makes no request.
 func ExampleSource_Status() {
 	src, err := stssource.New(exampleConfig())
 	if err != nil {
 		log.Fatal(err)
 	}
-	ready := func() int {
-		if s := src.Status(); !s.Valid {
-			return http.StatusServiceUnavailable
+	fmt.Println(src.Status().Valid) // nobody has asked for a token yet
+	ready := func(ctx context.Context) (int, stssource.Status) {
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		if _, err := src.TokenContext(ctx); err != nil {
+			return http.StatusServiceUnavailable, src.Status()
 		}
-		return http.StatusOK
+		return http.StatusOK, src.Status()
 	}
-	fmt.Println(ready()) // nobody has asked for a token yet
-	if _, err := src.Token(); err != nil {
-		log.Fatal(err)
-	}
-	fmt.Println(ready())
-
-	s := src.Status()
-	fmt.Println(s.Exchanges, s.Failures, s.LastError, s.NextRefresh.Before(s.Expiry))
+	code, s := ready(context.Background())
+	fmt.Println(code, s.Valid, s.Exchanges, s.Failures, s.LastError, s.NextRefresh.Before(s.Expiry))
 	// Output:
-	// 503
-	// 200
-	// 1 0 <nil> true
+	// false
+	// 200 true 1 0 <nil> true
 }

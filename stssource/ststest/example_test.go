@@ -96,7 +96,7 @@ func ExampleReply() {
 	service := new(ststest.Handler)
 	service.Script(ststest.Reply{
 		Lifetime: 2 * time.Second,
-		Members:  map[string]any{"tenant": "acme", "issued_token_type": nil}, // adds one, takes one out
+		Members:  map[string]any{"tenant": "one", "issued_token_type": nil}, // adds one, takes one out
 	})
 	src, err := stssource.New(stssource.Config{
 		TokenURL:     "https://sts.test/token",
@@ -111,7 +111,7 @@ func ExampleReply() {
 		log.Fatal(err)
 	}
 	fmt.Println(token.ExpiresIn, token.Extra("tenant"), token.Extra("issued_token_type"))
-	// Output: 2 acme <nil>
+	// Output: 2 one <nil>
 }
 
 // Some services answer a refusal with the status 200.

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/oauth2"
 )
 
 // hit is something that is called for each request of a program, many at a time.
@@ -17,16 +19,27 @@ type hit struct {
 }
 
 // limits are what a cache cannot be faster than, whatever it does: to load a
-// pointer, and to know how much time has passed.
+// pointer, to know how much time has passed, and, if it hands out tokens that
+// callers may write into, to copy one.
 func limits() []hit {
 	var pointer atomic.Pointer[int]
 	pointer.Store(new(int))
 	start := time.Now()
+	tok := &oauth2.Token{AccessToken: "access-token", TokenType: "Bearer", Expiry: start.Add(time.Hour)}
 	return []hit{
 		{"limit/atomic load", func() bool { return pointer.Load() != nil }},
 		{"limit/time.Since", func() bool { return time.Since(start) > 0 }},
+		{"limit/time.Since and a copy", func() bool { return time.Since(start) > 0 && copyOf(tok) != nil }},
 		{"limit/time.Now", func() bool { return !time.Now().IsZero() }},
 	}
+}
+
+// copyOf is not inlined, so that the copy goes to the heap as a caller's does.
+//
+//go:noinline
+func copyOf(t *oauth2.Token) *oauth2.Token {
+	c := *t
+	return &c
 }
 
 // hits are the contenders with a token that lives for an hour. azidentity's is

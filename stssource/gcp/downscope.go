@@ -42,6 +42,7 @@ type DownscopeConfig struct {
 // Downscope returns a Source of tokens that permit what those of source do, as
 // far as the access boundary of c allows, to hand to somebody who is trusted
 // with less. The tokens of source must not have an access boundary already.
+// For a boundary that differs from one call to the next there is [Downscoper].
 //
 // The tokens are cached, and expire no later than the token of source that they
 // were made from. If source fails, no request is made, and [errors.Is] and
@@ -50,45 +51,57 @@ type DownscopeConfig struct {
 // error reports all mistakes, joined by [errors.Join]. See
 // https://cloud.google.com/iam/docs/downscoping-short-lived-credentials.
 func Downscope(source oauth2.TokenSource, c DownscopeConfig) (*stssource.Source, error) {
-	provider := &endKeeper{Provider: subjecttoken.FromTokenSource(source)}
 	var wrong mistakes
 	wrong.under("AccessBoundary", c.AccessBoundary.check())
 	wrong.under("Endpoint", c.Endpoint.check())
 	wrong.join("HTTPClient", c.Endpoint.checkClient(c.HTTPClient))
-	inner, err := stssource.New(stssource.Config{
+	src, err := narrowed(source, stssource.Config{
 		TokenURL:       c.Endpoint.orDefault(),
-		SubjectToken:   provider,
 		EndpointParams: url.Values{"options": {options{boundary: &c.AccessBoundary}.encode(c.Endpoint, &wrong)}},
 		Encoding:       c.Endpoint.encoding(c.Form),
 		HTTPClient:     c.HTTPClient,
-		Refresh:        stssource.Refresh{Timeout: c.Refresh.Timeout},
-	})
-	if err := errors.Join(append(wrong.errors(), errors.Unwrap(err))...); err != nil {
-		return nil, fmt.Errorf("gcp: invalid DownscopeConfig: %w", err)
-	}
-	d := &downscoper{exchange: inner, source: provider}
-	src, err := stssource.NewFromFunc(d.fetch, c.Refresh)
-	if err != nil {
+		Refresh:        c.Refresh,
+	}, nil)
+	if err := errors.Join(append(wrong.errors(), err)...); err != nil {
 		return nil, fmt.Errorf("gcp: invalid DownscopeConfig: %w", err)
 	}
 	return src, nil
 }
 
-// downscoper makes narrowed tokens one after the other. exchange has the
-// retries and the checks of stssource; what it keeps is dropped at once, as the
-// Source around it is the cache.
-type downscoper struct {
-	exchange *stssource.Source
-	source   *endKeeper
+// narrowed returns a Source of what the tokens of source are exchanged for, as
+// c says, none of which outlives the one that it was made from. What accept, if
+// not nil, finds wrong with an answer is the error of that exchange.
+func narrowed(source oauth2.TokenSource, c stssource.Config, accept func(*oauth2.Token) error) (*stssource.Source, error) {
+	provider, refresh := &endKeeper{Provider: subjecttoken.FromTokenSource(source)}, c.Refresh
+	c.SubjectToken, c.Refresh = provider, stssource.Refresh{Timeout: refresh.Timeout}
+	inner, err := stssource.New(c)
+	if err != nil {
+		return nil, errors.Unwrap(err) // without the words on a Config that the caller has not seen
+	}
+	return stssource.NewFromFunc((&narrowing{inner, provider, accept}).fetch, refresh)
 }
 
-func (d *downscoper) fetch(ctx context.Context) (*oauth2.Token, error) {
-	t, err := d.exchange.TokenContext(ctx)
+// narrowing makes narrowed tokens one after the other. exchange has the retries
+// and the checks of stssource; what it keeps is dropped at once, as the Source
+// around it is the cache.
+type narrowing struct {
+	exchange *stssource.Source
+	source   *endKeeper
+	accept   func(*oauth2.Token) error
+}
+
+func (n *narrowing) fetch(ctx context.Context) (*oauth2.Token, error) {
+	t, err := n.exchange.TokenContext(ctx)
 	if err != nil {
 		return nil, err
 	}
-	d.exchange.Invalidate(t)
-	if end := d.source.end(); !end.IsZero() && (t.Expiry.IsZero() || t.Expiry.After(end)) {
+	n.exchange.Invalidate(t)
+	if n.accept != nil {
+		if err := n.accept(t); err != nil {
+			return nil, err
+		}
+	}
+	if end := n.source.end(); !end.IsZero() && (t.Expiry.IsZero() || t.Expiry.After(end)) {
 		t.Expiry = end
 	}
 	return t, nil

@@ -126,8 +126,8 @@ type Handler struct {
 	script   []Reply
 	requests []*Request
 	waiters  []waiter
-	issued   map[string]time.Time // when each valid token ends; zero: never
-	serial   int                  // tokens issued so far
+	issued   map[string]grant // the valid tokens
+	serial   int              // tokens issued so far
 }
 
 // ServeHTTP answers a request by the script or, if there is none, by the rules

@@ -3,7 +3,6 @@ package ststest
 import (
 	"cmp"
 	"crypto/rand"
-	"encoding/base64"
 	"fmt"
 	"maps"
 	"net/http"
@@ -34,13 +33,15 @@ func (h *Handler) issue(c *call, reply Reply) answer {
 	if scope := c.Params.Get("scope"); scope != "" && h.Mode != Google {
 		members["scope"] = scope
 	}
+	var key *sessionKey
 	if requested == typeIntermediary {
-		members["access_boundary_session_key"] = sessionKey()
+		key = newSessionKey()
+		members["access_boundary_session_key"] = key.keyset()
 	}
 	override(members, reply.Members)
 	token, _ := members["access_token"].(string)
 	if token != "" && c.schemeOf(requested) == "Bearer" {
-		h.remember(token, h.end(c, reply, lifetime))
+		h.remember(token, grant{h.end(c, reply, lifetime), key})
 	}
 	a := c.render(http.StatusOK, c.format.selected(members))
 	a.token = token
@@ -73,8 +74,8 @@ func (c *call) endsWithSubject() bool {
 // end is when a token issued now expires.
 func (h *Handler) end(c *call, reply Reply, lifetime time.Duration) time.Time {
 	if reply.Lifetime == 0 && c.endsWithSubject() {
-		if end, ok := h.lookup(c.Params.Get("subject_token")); ok {
-			return end
+		if g, ok := h.lookup(c.Params.Get("subject_token")); ok {
+			return g.end
 		}
 	}
 	if lifetime < 0 {
@@ -83,44 +84,58 @@ func (h *Handler) end(c *call, reply Reply, lifetime time.Duration) time.Time {
 	return time.Now().Add(lifetime)
 }
 
-// sessionKey stands for the keyset that Google sends. It has its encoding and
-// nothing else.
-func sessionKey() string {
-	key := make([]byte, 32)
-	_, _ = rand.Read(key) // never fails
-	return base64.StdEncoding.EncodeToString(key)
-}
-
 func override(members, with map[string]any) {
 	maps.Copy(members, with)
 	maps.DeleteFunc(members, func(_ string, v any) bool { return v == nil })
 }
 
-func (h *Handler) remember(token string, end time.Time) {
+// grant is what h knows of a token that it has issued.
+type grant struct {
+	end time.Time   // zero: never
+	key *sessionKey // nil, but for an intermediary token
+}
+
+func (h *Handler) remember(token string, g grant) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.issued == nil {
-		h.issued = make(map[string]time.Time)
+		h.issued = make(map[string]grant)
 	}
-	h.issued[token] = end
+	h.issued[token] = g
 }
 
-func (h *Handler) lookup(token string) (end time.Time, ok bool) {
+func (h *Handler) lookup(token string) (g grant, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	end, ok = h.issued[token]
-	return end, ok
+	g, ok = h.issued[token]
+	return g, ok
 }
 
 // Valid reports whether h has issued accessToken, and it has neither expired
 // nor been revoked. It is false for tokens whose token_type is N_A, which give
-// no access.
+// no access. An intermediary token of Google's gives none either; a token that
+// was made from it, by sealing an access boundary with its session key, is as
+// good as it is.
 func (h *Handler) Valid(accessToken string) bool {
-	end, ok := h.lookup(accessToken)
-	return ok && (end.IsZero() || time.Now().Before(end))
+	g, ok := h.access(accessToken)
+	return ok && (g.end.IsZero() || time.Now().Before(g.end))
 }
 
-// Revoke makes accessToken invalid from now on. An unknown one is ignored.
+// access returns what h knows of a token that may give access.
+func (h *Handler) access(token string) (g grant, ok bool) {
+	if g, ok = h.lookup(token); ok {
+		return g, g.key == nil
+	}
+	dot := strings.LastIndexByte(token, '.')
+	if dot < 0 {
+		return g, false
+	}
+	g, ok = h.lookup(token[:dot])
+	return g, ok && g.key != nil && g.key.opens(token[dot+1:])
+}
+
+// Revoke makes accessToken invalid from now on, and what was made from it. An
+// unknown one is ignored.
 func (h *Handler) Revoke(accessToken string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/go-sts/sts/stssource"
 	"github.com/go-sts/sts/stssource/gcp"
 	"github.com/go-sts/sts/subjecttoken"
 )
@@ -87,4 +88,36 @@ func ExampleDownscope() {
 	token, err := src.TokenContext(context.Background())
 	fmt.Println(token.Valid(), err)
 	// Output: true <nil>
+}
+
+// A broker hands out tokens that can read one bucket each, without a request
+// for each of them. With conditions in the boundaries, ParseCondition is
+// celcondition.Parse.
+func ExampleDownscoper() {
+	source, err := gcp.New(gcp.Config{
+		Audience:     gcp.WorkloadIdentityProvider{ProjectNumber: "1", Pool: "pool", Provider: "k8s"}.Audience(),
+		SubjectToken: subjecttoken.File{Path: "testdata/subject-token"},
+		HTTPClient:   httpClient,
+		Refresh:      stssource.Refresh{Before: 30 * time.Minute}, // tokens cannot outlive those of source
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	downscoper, err := gcp.NewDownscoper(source, gcp.DownscoperConfig{HTTPClient: httpClient})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, bucket := range []string{"customer-a", "customer-b"} {
+		token, err := downscoper.Token(context.Background(), gcp.AccessBoundary{Rules: []gcp.AccessBoundaryRule{{
+			AvailableResource:    "//storage.googleapis.com/projects/_/buckets/" + bucket,
+			AvailablePermissions: []string{"inRole:roles/storage.objectViewer"},
+		}}})
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(bucket, "for", time.Until(token.Expiry).Round(time.Minute))
+	}
+	// Output:
+	// customer-a for 1h0m0s
+	// customer-b for 1h0m0s
 }

@@ -2,11 +2,12 @@
 // of it, by workload or workforce identity federation. It adds to package
 // stssource what is Google's alone.
 //
-//	FromFile     a credential file, as gcloud writes it     ->  Config
-//	New          Config: workload or workforce federation   ->  Source
-//	Impersonate  Source: access tokens of a service account ->  Source
-//	IDToken      Source: ID tokens of a service account     ->  Source
-//	Downscope    Source: tokens that permit less            ->  Source
+//	FromFile       a credential file, as gcloud writes it     ->  Config
+//	New            Config: workload or workforce federation   ->  Source
+//	Impersonate    Source: access tokens of a service account ->  Source
+//	IDToken        Source: ID tokens of a service account     ->  Source
+//	Downscope      Source: tokens that permit less            ->  Source
+//	NewDownscoper  Source: the same, for a limit at each call ->  Downscoper
 //
 // Each Source is a [stssource.Source], which caches its token and renews it
 // before it expires. A program that was given a credential file:

@@ -1,7 +1,8 @@
 // Package interop tests the library against servers and clients that others
 // have written: Dex and zitadel's OpenID provider as token services; Cloud
 // Storage's client, gRPC and Google's credential libraries as users of tokens;
-// and toxiproxy as a bad network in between. It is a module of its own, so that
+// Tink, which opens what the library sealed; and toxiproxy as a bad network in
+// between. It is a module of its own, so that
 // the library requires none of them.
 //
 // Run it in this directory with

@@ -56,7 +56,7 @@ type DownscoperConfig struct {
 // access boundary allows, which may be another one at each call: one for each
 // request of a broker, a job or a file. [Downscope] asks the token service for
 // each of them; a Downscoper asks for an intermediary token and a key, and
-// seals the boundaries with it by itself, in a few microseconds.
+// seals the boundaries with it by itself, in microseconds.
 //
 // The intermediary token is cached and renewed as a [stssource.Source] does it,
 // and stays inside. Several goroutines may use a Downscoper at once. It needs no

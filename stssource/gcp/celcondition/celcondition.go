@@ -7,7 +7,8 @@
 //
 // It is a module of its own, since it needs a parser of the Common Expression
 // Language (https://cel.dev), which a program without such conditions can do
-// without.
+// without. From a checkout of the library it is required and replaced as the
+// README says for the library, by its own path and directory.
 //
 // [gcp.Downscoper]: https://pkg.go.dev/github.com/go-sts/sts/stssource/gcp#Downscoper
 package celcondition

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/go-sts/sts/internal/protobuf"
 	"github.com/go-sts/sts/stssource"
 )
 
@@ -145,16 +146,16 @@ func (b AccessBoundary) encode(parse func(string) ([]byte, error)) ([]byte, erro
 	var message []byte
 	var wrong mistakes
 	for i, r := range b.Rules {
-		rule := appendBytes(nil, 1, []byte(r.AvailableResource))
+		rule := protobuf.AppendBytes(nil, 1, []byte(r.AvailableResource))
 		for _, p := range r.AvailablePermissions {
-			rule = appendBytes(rule, 2, []byte(p))
+			rule = protobuf.AppendBytes(rule, 2, []byte(p))
 		}
 		if c := r.AvailabilityCondition; c != nil {
 			tree, err := parseCondition(parse, c.Expression)
 			wrong.join(fmt.Sprintf("Rules[%d]", i), prefix("availabilityCondition", err))
-			rule = appendBytes(rule, 4, tree)
+			rule = protobuf.AppendBytes(rule, 4, tree)
 		}
-		message = appendBytes(message, 1, rule)
+		message = protobuf.AppendBytes(message, 1, rule)
 	}
 	if err := errors.Join(wrong.errors()...); err != nil {
 		return nil, fmt.Errorf("gcp: invalid AccessBoundary: %w", err)

@@ -9,6 +9,8 @@ import (
 	"fmt"
 
 	"golang.org/x/oauth2"
+
+	"github.com/go-sts/sts/internal/protobuf"
 )
 
 // sessionKey seals boundaries for an intermediary token. It is the primary key
@@ -47,7 +49,7 @@ var errNoMessage = errors.New("is not a Tink keyset")
 func primaryKey(keyset []byte) (sessionKey, error) {
 	var id uint64
 	var keys [][]byte
-	ok := eachField(keyset, func(number int, n uint64, data []byte) {
+	ok := protobuf.EachField(keyset, func(number int, n uint64, data []byte) {
 		switch number {
 		case 1:
 			id = n
@@ -91,7 +93,7 @@ type tinkKey struct {
 
 func readKey(data []byte) (k tinkKey, ok bool) {
 	var keyData []byte
-	ok = eachField(data, func(number int, n uint64, data []byte) {
+	ok = protobuf.EachField(data, func(number int, n uint64, data []byte) {
 		switch number {
 		case 1:
 			keyData = data
@@ -103,7 +105,7 @@ func readKey(data []byte) (k tinkKey, ok bool) {
 			k.prefix = n
 		}
 	})
-	return k, eachField(keyData, func(number int, _ uint64, data []byte) {
+	return k, protobuf.EachField(keyData, func(number int, _ uint64, data []byte) {
 		switch number {
 		case 1:
 			k.typeURL = string(data)
@@ -119,7 +121,7 @@ func (k tinkKey) sealer() (sessionKey, error) {
 	}
 	var version uint64
 	var value []byte
-	ok := eachField(k.value, func(number int, n uint64, data []byte) {
+	ok := protobuf.EachField(k.value, func(number int, n uint64, data []byte) {
 		switch number {
 		case 1:
 			version = n
@@ -156,50 +158,4 @@ func (k tinkKey) outputPrefix() ([]byte, error) {
 		return nil, nil
 	}
 	return nil, fmt.Errorf("has a key with the unknown output prefix %d", k.prefix)
-}
-
-// eachField calls f for each field of a protocol buffer message, with its value
-// if it is a varint, with data if it has a length, and reports whether the
-// message can be read.
-func eachField(message []byte, f func(number int, n uint64, data []byte)) bool {
-	for len(message) > 0 {
-		tag, size := binary.Uvarint(message)
-		if size <= 0 {
-			return false
-		}
-		message = message[size:]
-		var n uint64
-		var data []byte
-		switch tag & 7 {
-		case 0, 2: // a varint, or the length of what follows
-			if n, size = binary.Uvarint(message); size <= 0 {
-				return false
-			}
-		case 1:
-			size = 8
-		case 5:
-			size = 4
-		default:
-			return false
-		}
-		if size > len(message) {
-			return false
-		}
-		message = message[size:]
-		if tag&7 == 2 {
-			if n > uint64(len(message)) {
-				return false
-			}
-			data, message = message[:n], message[n:]
-		}
-		f(int(tag>>3), n, data)
-	}
-	return true
-}
-
-// appendBytes appends a field that has a length.
-func appendBytes(message []byte, number int, data []byte) []byte {
-	message = binary.AppendUvarint(message, uint64(number)<<3|2)
-	message = binary.AppendUvarint(message, uint64(len(data)))
-	return append(message, data...)
 }

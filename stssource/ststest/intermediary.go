@@ -7,6 +7,8 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"strings"
+
+	"github.com/go-sts/sts/internal/protobuf"
 )
 
 // sessionKey is what comes with an intermediary token, for whoever has that to
@@ -25,12 +27,12 @@ func newSessionKey() *sessionKey {
 // keyset returns the serialized message Keyset, in base64.
 func (k *sessionKey) keyset() string {
 	const enabled, symmetric, tink = 1, 1, 1
-	key := appendBytes(nil, 3, k.value[:])
-	data := appendBytes(nil, 1, []byte("type.googleapis.com/google.crypto.tink.AesGcmKey"))
-	data = appendVarint(appendBytes(data, 2, key), 3, symmetric)
-	entry := appendVarint(appendBytes(nil, 1, data), 2, enabled)
-	entry = appendVarint(appendVarint(entry, 3, uint64(k.id)), 4, tink)
-	return base64.StdEncoding.EncodeToString(appendBytes(appendVarint(nil, 1, uint64(k.id)), 2, entry))
+	key := protobuf.AppendBytes(nil, 3, k.value[:])
+	data := protobuf.AppendBytes(nil, 1, []byte("type.googleapis.com/google.crypto.tink.AesGcmKey"))
+	data = protobuf.AppendVarint(protobuf.AppendBytes(data, 2, key), 3, symmetric)
+	entry := protobuf.AppendVarint(protobuf.AppendBytes(nil, 1, data), 2, enabled)
+	entry = protobuf.AppendVarint(protobuf.AppendVarint(entry, 3, uint64(k.id)), 4, tink)
+	return base64.StdEncoding.EncodeToString(protobuf.AppendBytes(protobuf.AppendVarint(nil, 1, uint64(k.id)), 2, entry))
 }
 
 // opens reports whether sealed was sealed with k.
@@ -50,14 +52,4 @@ func (k *sessionKey) opens(sealed string) bool {
 	}
 	_, err = aead.Open(nil, nil, b[len(prefix):], nil)
 	return err == nil
-}
-
-// appendVarint and appendBytes append a field of a protocol buffer message.
-func appendVarint(message []byte, number int, v uint64) []byte {
-	return binary.AppendUvarint(binary.AppendUvarint(message, uint64(number)<<3), v)
-}
-
-func appendBytes(message []byte, number int, data []byte) []byte {
-	message = binary.AppendUvarint(message, uint64(number)<<3|2)
-	return append(binary.AppendUvarint(message, uint64(len(data))), data...)
 }

@@ -167,19 +167,23 @@ func (c *cache) trigger() Trigger {
 	return TriggerFirst
 }
 
-// gaveUp returns the error of a caller whose ctx ended while it waited.
+// gaveUp returns the error of a caller whose ctx ended while it waited. It says
+// for whom the caller waited: a service that hangs has no error of its own yet.
 func (c *cache) gaveUp(ctx context.Context) error {
 	c.mu.Lock()
 	last := c.trouble.last
 	c.mu.Unlock()
-	err := &Error{Stage: StageWait, Temporary: true, Err: context.Cause(ctx)}
-	if !errors.Is(err.Err, ctx.Err()) {
-		err.Err = fmt.Errorf("%w: %w", ctx.Err(), err.Err)
+	err := context.Cause(ctx)
+	if !errors.Is(err, ctx.Err()) {
+		err = fmt.Errorf("%w: %w", ctx.Err(), err)
+	}
+	if _, unnamed := c.source.(fetchFunc); !unnamed {
+		err = fmt.Errorf("no token from %s yet: %w", c.source.name(), err)
 	}
 	if last != nil {
-		err.Err = fmt.Errorf("%w; the last attempt failed: %w", err.Err, last)
+		err = fmt.Errorf("%w; the last attempt failed: %w", err, last)
 	}
-	return err
+	return &Error{Stage: StageWait, Temporary: true, Err: err}
 }
 
 // invalidate forgets the current token if it is the one with this value.

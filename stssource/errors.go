@@ -25,7 +25,7 @@ const (
 	StageActorToken      Stage = "actor token"      // Config.ActorToken was asked
 	StageClientAssertion Stage = "client assertion" // Config.ClientAssertion was asked
 	StageExchange        Stage = "exchange"         // the token endpoint was asked
-	StageFetch           Stage = "fetch"            // the function given to NewFromFunc was called
+	StageFetch           Stage = "fetch"            // the function given to NewFromFunc was called; or a provider panicked or did not return
 	StageWait            Stage = "wait"             // the caller's context ended before there was a token
 	StageRequest         Stage = "request"          // a Transport was to authorize a request
 )
@@ -74,10 +74,13 @@ type Error struct {
 	strayed    bool          // the HTTP client added an Authorization header
 }
 
+// errorPrefix begins the text of each error, once.
+const errorPrefix = "stssource: "
+
 // Error returns the description of e.
 func (e *Error) Error() string {
 	var b strings.Builder
-	b.WriteString("stssource: ")
+	b.WriteString(errorPrefix)
 	b.WriteString(string(e.Stage))
 	if e.Host != "" {
 		b.WriteString(" with " + e.Host)
@@ -99,7 +102,9 @@ func (e *Error) outcome() string {
 		if e.Err == nil {
 			return "failed"
 		}
-		return redact.Secrets{}.Text(e.Err.Error(), maxCause)
+		// A source may have its tokens from another one, whose errors begin alike.
+		cause := strings.ReplaceAll(e.Err.Error(), errorPrefix, "")
+		return redact.Secrets{}.Text(cause, maxCause)
 	}
 	parts := []string{fmt.Sprintf("%d", e.StatusCode)}
 	if e.Code != "" {
@@ -114,9 +119,10 @@ func (e *Error) outcome() string {
 // hints says what to look at, by the code of the refusal. They are suggestions:
 // services use the codes of RFC 6749 and RFC 8693 loosely.
 var hints = map[string]string{
-	"invalid_client":         "check ClientID, ClientSecret and AuthStyle",
-	"unauthorized_client":    "the client may not use token exchange: enable it at the service",
+	"invalid_client":         "check ClientID, ClientSecret and AuthStyle; Keycloak says this of an unknown audience, too",
+	"unauthorized_client":    "the client may not use token exchange, or a condition at the service excludes the subject token",
 	"invalid_grant":          "the service does not accept the subject token: check its issuer, audience and age",
+	"invalid_token":          "the service does not accept the subject token: check its issuer, audience and age",
 	"invalid_target":         "check Audiences and Resources: the service does not know them, or they are disabled",
 	"invalid_scope":          "check Scopes",
 	"access_denied":          "the service does not accept the subject token, or forbids this exchange",
@@ -126,7 +132,13 @@ var hints = map[string]string{
 }
 
 func (e *Error) hint() string {
-	if e.Stage != StageExchange || e.StatusCode == 0 {
+	if e.Stage != StageExchange {
+		return ""
+	}
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](e.Err); ok {
+		return "add its certificate authority to those that this machine, or HTTPClient's Transport, trusts"
+	}
+	if e.StatusCode == 0 {
 		return ""
 	}
 	if e.strayed {

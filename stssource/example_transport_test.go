@@ -77,7 +77,7 @@ func ExampleSource_TokenContext() {
 	_, err = src.TokenContext(context.Background())
 	fmt.Println(err, len(service.Requests()))
 	// Output:
-	// stssource: wait: context canceled
+	// stssource: wait: no token from sts.googleapis.com yet: context canceled
 	// <nil> 1
 }
 

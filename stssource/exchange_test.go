@@ -427,7 +427,13 @@ func TestErrorTexts(t *testing.T) {
 			"stssource: exchange with sts.example.com: 400 invalid_grant: ID Token issued at 1 is stale to sign-in. " +
 				"(the service does not accept the subject token: check its issuer, audience and age)"},
 		{ststest.Reply{Status: 401, Error: "invalid_client"},
-			"stssource: exchange with sts.example.com: 401 invalid_client (check ClientID, ClientSecret and AuthStyle)"},
+			"stssource: exchange with sts.example.com: 401 invalid_client (check ClientID, ClientSecret and AuthStyle; Keycloak says this of an unknown audience, too)"},
+		{ststest.Reply{Error: "unauthorized_client", Description: "The given credential is rejected by the attribute condition."},
+			"stssource: exchange with sts.example.com: 400 unauthorized_client: The given credential is rejected by the attribute condition. " +
+				"(the client may not use token exchange, or a condition at the service excludes the subject token)"},
+		{ststest.Reply{Error: "invalid_token", Description: "Invalid token"},
+			"stssource: exchange with sts.example.com: 400 invalid_token: Invalid token " +
+				"(the service does not accept the subject token: check its issuer, audience and age)"},
 		{ststest.Reply{Status: 404, Body: "404 page not found\n"},
 			"stssource: exchange with sts.example.com: 404: 404 page not found (check the path of TokenURL)"},
 		{ststest.Reply{Status: 403, Body: "<html><title>Sign in</title>"},

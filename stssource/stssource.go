@@ -162,9 +162,9 @@ func (s *Source) Status() Status {
 // by a [Transport] on top of base's own. Timeout, Jar and CheckRedirect are
 // kept. If base is nil, it is a client with [http.DefaultTransport].
 //
-// Errors of the client wrap an [*Error] where there was no token to be had, but
-// for its own Timeout, which net/http reports without a cause: give requests a
-// context with a deadline where that matters.
+// Errors of the client wrap an [*Error] where there was no token to be had.
+// When the client's own Timeout ends the wait, net/http may leave that cause out:
+// give requests a context with a deadline where it matters.
 func (s *Source) Client(base *http.Client) *http.Client {
 	var c http.Client
 	if base != nil {

@@ -121,6 +121,7 @@ func TestFailures(t *testing.T) {
 		{"no token", actor, ststest.Reply{}, "Bearer ", 401, "", 0},
 		{"refused, as RFC 8693 says it", actor, ststest.Reply{Error: "invalid_request"}, "Bearer caller-1", 401, "", 1},
 		{"refused, as most say it", actor, ststest.Reply{Error: "invalid_grant"}, "Bearer caller-1", 401, "", 1},
+		{"refused, as some say it", actor, ststest.Reply{Error: "invalid_token"}, "Bearer caller-1", 401, "", 1},
 		{"this service's own credentials", actor, ststest.Reply{Error: "invalid_client"}, "Bearer caller-1", 502, "", 1},
 		{"an audience that is not known", actor, ststest.Reply{Error: "invalid_target"}, "Bearer caller-1", 502, "", 1},
 		{"no actor token", missing, ststest.Reply{}, "Bearer caller-1", 502, "", 0},

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -102,12 +103,12 @@ func (s *service) fail(w http.ResponseWriter, e *entry, err error) {
 
 // isRefusal reports whether err is about the caller's token: that it has expired,
 // or that the token service does not want it. RFC 8693 says invalid_request for
-// that, and most services invalid_grant.
+// that, most services invalid_grant, and some invalid_token.
 func isRefusal(err *stssource.Error) bool {
 	if err.Stage == stssource.StageSubjectToken {
 		return true
 	}
-	return err.Code == "invalid_grant" || err.Code == "invalid_request" || err.Code == "access_denied"
+	return slices.Contains([]string{"invalid_grant", "invalid_token", "invalid_request", "access_denied"}, err.Code)
 }
 
 // retryAfter is when the token service is asked again, in seconds from now.

@@ -69,7 +69,7 @@ func providerPath(audience, universe string) (string, error) {
 	}
 	for _, scheme := range []string{"https:", "http:"} {
 		if strings.HasPrefix(audience, scheme) {
-			return "", fmt.Errorf("%.200q begins with %s: a full resource name has no scheme, it begins with %s", audience, scheme, iamPrefix)
+			return "", fmt.Errorf("%.200q has the scheme %q: a full resource name has none, it begins with %s", audience, scheme, iamPrefix)
 		}
 	}
 	return "", fmt.Errorf("%.200q does not begin with %s: it must be the full resource name of the provider, %s", audience, iamPrefix, workloadFormat)

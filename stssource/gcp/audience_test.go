@@ -39,7 +39,7 @@ func TestAudienceMistakes(t *testing.T) {
 		name, audience, want string
 	}{
 		{"none", "", "is empty: set it to the full resource name of the provider, //iam.googleapis.com/projects/NUMBER/"},
-		{"the form of an OIDC audience", "https:" + audience, "begins with https:: a full resource name has no scheme"},
+		{"the form of an OIDC audience", "https:" + audience, `has the scheme "https:": a full resource name has none, it begins with //iam.googleapis.com/`},
 		{"no host", strings.TrimPrefix(audience, "//iam.googleapis.com/"), "does not begin with //iam.googleapis.com/"},
 		{"another host", strings.Replace(audience, "iam.", "iam", 1), "does not begin with //iam.googleapis.com/"},
 		{"a prefix", "x" + audience, "does not begin with //iam.googleapis.com/"},

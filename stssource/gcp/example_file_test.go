@@ -67,7 +67,7 @@ func ExampleFromJSON() {
 	}
 	fmt.Println(config.Endpoint.TokenURL())
 	// Output:
-	// gcp: credential file: token_url: a token would be sent to "sts.proxy.example", which is not a host of the service sts of googleapis.com: if that is right, allow the host by name
+	// gcp: credential file: token_url: a token would be sent to "sts.proxy.example", which is not a host of the service sts of googleapis.com: if that is right, allow the host by name, in allowedHosts
 	// https://sts.proxy.example/v1/token <nil>
 }
 

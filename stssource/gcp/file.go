@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -24,7 +25,11 @@ func FromEnvironment(allowedHosts ...string) (Config, error) {
 		return Config{}, fmt.Errorf("gcp: the environment variable %s is not set: set it to the path of a credential file, as "+
 			"gcloud iam workload-identity-pools create-cred-config writes it", credentialsEnv)
 	}
-	return FromFile(path, allowedHosts...)
+	c, err := FromFile(path, allowedHosts...)
+	if errors.Is(err, fs.ErrNotExist) { // somebody else may have set it, and no shell expands a ~ in it
+		return Config{}, fmt.Errorf("%w: check the path in %s", err, credentialsEnv)
+	}
+	return c, err
 }
 
 // FromFile reads a credential file; see [FromJSON]. [errors.Is] finds

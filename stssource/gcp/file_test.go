@@ -286,7 +286,8 @@ func TestFromJSONTellsAllMistakes(t *testing.T) {
 
 func TestNotACredentialFile(t *testing.T) {
 	for _, tt := range []struct{ data, want string }{
-		{"", "is not a JSON object"},
+		{"", "is empty: write it anew, as gcloud"},
+		{" \n", "is empty"},
 		{"canary", "is not a JSON object"},
 		{"null", "is not a JSON object"},
 		{`["canary"]`, "is not a JSON object"},
@@ -344,6 +345,9 @@ func TestFromFile(t *testing.T) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("errors.Is does not find fs.ErrNotExist in %v", err)
 	}
+	t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", "~/credentials.json")
+	_, err = gcp.FromEnvironment()
+	checkMentions(t, err, "gcp: credential file ~/credentials.json: no such file or directory: check the path in GOOGLE_APPLICATION_CREDENTIALS")
 	t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", "")
 	_, err = gcp.FromEnvironment()
 	checkMentions(t, err, "gcp: the environment variable GOOGLE_APPLICATION_CREDENTIALS is not set")

@@ -23,7 +23,7 @@ func (t trust) checkUniverse() error {
 	if t.universe == googleUniverse || t.names(t.universe) {
 		return nil
 	}
-	return fmt.Errorf("%.80q is another cloud than %s: if that is right, allow it by name", t.universe, googleUniverse)
+	return fmt.Errorf("%.80q is another cloud than %s: if that is right, allow it by name, in allowedHosts", t.universe, googleUniverse)
 }
 
 func (t trust) names(host string) bool {
@@ -61,12 +61,12 @@ func (t trust) check(raw, service string) error {
 	}
 	name, ok := strings.CutSuffix(strings.ToLower(u.Hostname()), "."+t.universe)
 	if !ok || !services[service].MatchString(name) {
-		return fmt.Errorf("a token would be sent to %.200q, which is not a host of the service %s of %s: if that is right, allow the host by name",
+		return fmt.Errorf("a token would be sent to %.200q, which is not a host of the service %s of %s: if that is right, allow the host by name, in allowedHosts",
 			u.Host, service, t.universe)
 	}
 	// At other ports of its hosts there is nothing of Google's.
 	if port := u.Port(); port != "" && port != "443" {
-		return fmt.Errorf("port %s of %.200q is not that of Google's service: if it is right, allow the host by name", port, u.Hostname())
+		return fmt.Errorf("port %s of %.200q is not that of Google's service: if it is right, allow the host by name, in allowedHosts", port, u.Hostname())
 	}
 	return nil
 }

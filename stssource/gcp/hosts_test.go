@@ -22,7 +22,7 @@ func TestHostOfTheOtherService(t *testing.T) {
 		"service_account_impersonation_url": "https://sts.googleapis.com" + generate,
 	} {
 		_, err := gcp.FromJSON(credentialFile(members{member: raw}))
-		checkMentions(t, err, "gcp: credential file: "+member+": a token would be sent to ", "allow the host by name")
+		checkMentions(t, err, "gcp: credential file: "+member+": a token would be sent to ", "allow the host by name, in allowedHosts")
 	}
 }
 
@@ -108,7 +108,7 @@ func TestHosts(t *testing.T) {
 func TestUniverse(t *testing.T) {
 	evil := members{"universe_domain": "evil.example", "token_url": "https://sts.evil.example/v1/token"}
 	_, err := gcp.FromJSON(credentialFile(evil))
-	checkMentions(t, err, `universe_domain: "evil.example" is another cloud than googleapis.com: if that is right, allow it by name`)
+	checkMentions(t, err, `universe_domain: "evil.example" is another cloud than googleapis.com: if that is right, allow it by name, in allowedHosts`)
 	if _, err := gcp.FromJSON(credentialFile(evil), "evil.example"); err != nil {
 		t.Errorf("a universe that is allowed: %v", err)
 	}

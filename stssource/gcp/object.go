@@ -23,6 +23,9 @@ func decodeObject(data []byte, wrong *mistakes) (object, error) {
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")) // as some editors on Windows begin a file
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
+	if len(bytes.TrimSpace(data)) == 0 {
+		return object{}, errors.New("is empty: write it anew, as gcloud iam workload-identity-pools create-cred-config does")
+	}
 	var members map[string]any
 	if err := d.Decode(&members); err != nil || members == nil {
 		return object{}, errors.New("is not a JSON object")

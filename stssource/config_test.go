@@ -38,7 +38,7 @@ func TestNewRefuses(t *testing.T) {
 		{"the network would see the token", func(c *stssource.Config) { c.TokenURL = "http://sts.example.com/token" },
 			"TokenURL: plain http to sts.example.com would show the token to the network: use https"},
 		{"net/http makes an Authorization header of it", func(c *stssource.Config) { c.TokenURL = "https://id:secret-canary@sts.example.com/" },
-			"TokenURL: a user name or password in the URL would be sent as an Authorization header"},
+			"TokenURL: a user name or password in the URL would be sent as an Authorization header: remove it"},
 		{"never sent", func(c *stssource.Config) { c.TokenURL += "#frag" }, "TokenURL: a fragment is never sent: remove it"},
 		{"not a URL, and a port may be a secret", func(c *stssource.Config) { c.TokenURL = "https://sts.example.com:x y" },
 			"TokenURL: not a URL: its host, port or %-escapes cannot be read"},

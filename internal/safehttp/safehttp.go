@@ -165,7 +165,7 @@ func CheckURL(raw string, plain Plain) (*url.URL, error) {
 		errs = append(errs, errors.New("the host has letters beyond ASCII, which look like others: write it in its xn-- form"))
 	}
 	if u.User != nil {
-		errs = append(errs, errors.New("a user name or password in the URL would be sent as an Authorization header"))
+		errs = append(errs, errors.New("a user name or password in the URL would be sent as an Authorization header: remove it"))
 	}
 	if u.Fragment != "" {
 		errs = append(errs, errors.New("a fragment is never sent: remove it"))

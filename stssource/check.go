@@ -13,6 +13,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/go-sts/sts/internal/safehttp"
+	"github.com/go-sts/sts/internal/tokentype"
 	"github.com/go-sts/sts/subjecttoken"
 )
 
@@ -95,15 +96,9 @@ func checkProvider(field string, p subjecttoken.Provider, required bool) error {
 	return nil
 }
 
-// shortTypes are the names that RFC 8693, section 3 gives to token types in its
-// text. What is sent is the URI.
-var shortTypes = []string{"access_token", "refresh_token", "id_token", "saml1", "saml2", "jwt"}
-
-// checkType catches the likely mistake, and no more: services have token types
-// of their own, and not all of those are URIs.
 func checkType(field, tokenType string) error {
-	if slices.Contains(shortTypes, strings.ToLower(tokenType)) {
-		return fmt.Errorf("%s: %q is not a token type: write urn:ietf:params:oauth:token-type:%s", field, tokenType, strings.ToLower(tokenType))
+	if err := tokentype.Check(tokenType); err != nil {
+		return fmt.Errorf("%s: %w", field, err)
 	}
 	return nil
 }

@@ -77,6 +77,9 @@ func checkValue(value, typ string) error {
 	if !utf8.ValidString(value) {
 		return errors.New("not text in UTF-8: not a token")
 	}
+	if scheme, _, ok := strings.Cut(value, " "); ok && strings.EqualFold(scheme, "Bearer") {
+		return errors.New(`begins with "Bearer", as in an Authorization header: give the token alone`)
+	}
 	// An assertion may be XML, or base64 in lines.
 	lines := typ == TypeSAML1 || typ == TypeSAML2
 	for _, r := range value {

@@ -39,6 +39,7 @@ var contents = []struct {
 	{name: "over 1 MiB of white space", content: canary + strings.Repeat(" ", 1<<20), err: []string{"larger than 1048576 bytes"}},
 	{name: "a login page is not a token", content: "<html>\n" + canary + "</html>", err: []string{"more than one line"}},
 	{name: "not even if SAML is expected, with a NUL", content: canary + "\x00", typ: subjecttoken.TypeSAML2, err: []string{"control characters"}},
+	{name: "an Authorization header", content: "bearer " + canary, err: []string{"begins with \"Bearer\"", "give the token alone"}},
 	{name: "DEL", content: canary + "\x7fx", err: []string{"control characters"}},
 	{name: "UTF-16, as PowerShell redirects", content: "\xff\xfet\x00o\x00k\x00", err: []string{"not text in UTF-8"}},
 

@@ -49,7 +49,7 @@ func (e Env) Validate() error {
 	if e.Name == "" || strings.ContainsAny(e.Name, "=\x00") {
 		errs = append(errs, errors.New("field Name is not the name of an environment variable"))
 	}
-	return invalid(e.source(), append(errs, checkField(e.JSONField))...)
+	return invalid(e.source(), append(errs, checkField(e.JSONField), checkType(e.Type))...)
 }
 
 // String returns a description that names the variable.

@@ -176,7 +176,7 @@ func (e Exec) timeout() time.Duration {
 
 // Validate reports all that is wrong with e. It does not look for the program.
 func (e Exec) Validate() error {
-	errs := []error{checkField(e.JSONField), checkTimeout(e.Timeout), checkEnv(e.Env)}
+	errs := []error{checkField(e.JSONField), checkType(e.Type), checkTimeout(e.Timeout), checkEnv(e.Env)}
 	add := func(wrong bool, text string) {
 		if wrong {
 			errs = append(errs, errors.New(text))

@@ -311,6 +311,7 @@ var formats = []struct {
 		name: "not a time", format: subjecttoken.FormatKubernetes,
 		stdout: `{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"t","expirationTimestamp":"` + canary + `"}}`, err: []string{`"status.expirationTimestamp"`},
 	},
+	{name: "a token alone for Google", format: subjecttoken.FormatGoogle, stdout: canary, err: []string{"not JSON: the program has to write it as https://google.aip.dev/auth/4117 says"}},
 	{name: "a token alone", format: subjecttoken.FormatKubernetes, stdout: canary, err: []string{"not JSON"}},
 }
 

@@ -91,7 +91,10 @@ var (
 // rest means nothing.
 func readResponse(raw []byte) (response, error) {
 	var r response
-	if err := decodeObject(raw, &r); err != nil {
+	switch err := decodeObject(raw, &r); {
+	case errors.Is(err, errNotJSON):
+		return r, fmt.Errorf("%w: the program has to write it as https://google.aip.dev/auth/4117 says", err)
+	case err != nil:
 		return r, err
 	}
 	switch {

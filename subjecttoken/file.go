@@ -69,7 +69,7 @@ func (f File) Validate() error {
 	if f.Path == "" {
 		errs = append(errs, errors.New("field Path is required"))
 	}
-	return invalid(f.source(), append(errs, checkField(f.JSONField))...)
+	return invalid(f.source(), append(errs, checkField(f.JSONField), checkType(f.Type))...)
 }
 
 // String returns a description that names the file.

@@ -132,8 +132,8 @@ func (s Static) SubjectToken(context.Context) (Token, error) {
 
 // Validate reports whether s has a usable token.
 func (s Static) Validate() error {
-	_, err := s.SubjectToken(context.Background())
-	return err
+	_, err := newToken(s.Value, s.Type, s.Expiry)
+	return invalid(sourceStatic, err, checkType(s.Type))
 }
 
 // Format prints s without its value, whatever the verb.

@@ -234,6 +234,12 @@ func TestValidate(t *testing.T) {
 	}{
 		{name: "Static", p: subjecttoken.Static{Value: "token"}},
 		{name: "Static empty", p: subjecttoken.Static{}, err: []string{"empty or missing token"}},
+		{name: "Static with a short type", p: subjecttoken.Static{Value: "token", Type: "JWT"}, err: []string{`Type: "JWT" is not`, "write " + subjecttoken.TypeJWT}},
+		{name: "Static with a type of its own", p: subjecttoken.Static{Value: "token", Type: "urn:example:jwt"}},
+		{name: "File with a short type", p: subjecttoken.File{Path: "p", Type: "id_token"}, err: []string{"write " + subjecttoken.TypeIDToken}},
+		{name: "Env with a short type", p: subjecttoken.Env{Name: "A", Type: "saml2"}, err: []string{"write " + subjecttoken.TypeSAML2}},
+		{name: "URL with a short type", p: subjecttoken.URL{URL: "https://host.test/", Type: "access_token"}, err: []string{"write " + subjecttoken.TypeAccessToken}},
+		{name: "Exec with a short type", p: subjecttoken.Exec{Command: ok, Type: "jwt"}, err: []string{"write " + subjecttoken.TypeJWT}},
 		{name: "Func", p: subjecttoken.Func(func(context.Context) (subjecttoken.Token, error) { panic("called") })},
 		{name: "Func nil", p: subjecttoken.Func(nil), err: []string{"is nil"}},
 		{name: "FromTokenSource", p: validator(subjecttoken.FromTokenSource(contextSource{}))},

@@ -90,7 +90,7 @@ func (u URL) SubjectToken(ctx context.Context) (Token, error) {
 // Validate reports all that is wrong with u. It sends nothing.
 func (u URL) Validate() error {
 	_, err := u.parse()
-	return invalid(u.source(), err, checkField(u.JSONField), checkTimeout(u.Timeout), checkHeader(u.Header))
+	return invalid(u.source(), err, checkField(u.JSONField), checkType(u.Type), checkTimeout(u.Timeout), checkHeader(u.Header))
 }
 
 // Format prints u.String(), whatever the verb.

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/go-sts/sts/internal/tokentype"
 )
 
 // invalid joins the mistakes in a provider's fields, or returns nil if there
@@ -20,6 +22,13 @@ func invalid(source string, mistakes ...error) error {
 func checkField(field string) error {
 	_, err := fieldPath(field)
 	return err
+}
+
+func checkType(typ string) error {
+	if err := tokentype.Check(typ); err != nil {
+		return fmt.Errorf("field Type: %w", err)
+	}
+	return nil
 }
 
 func checkTimeout(d time.Duration) error {

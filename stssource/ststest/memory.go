@@ -43,7 +43,7 @@ func (m memory) RoundTrip(r *http.Request) (*http.Response, error) {
 		_ = body.Close()
 		return nil, err
 	}
-	c := &conn{header: make(http.Header), ready: make(chan struct{}), cancel: cancel}
+	c := &conn{head: r.Method == http.MethodHead, header: make(http.Header), ready: make(chan struct{}), cancel: cancel}
 	c.pr, c.pw = io.Pipe()
 	stop := context.AfterFunc(r.Context(), func() { c.pw.CloseWithError(context.Cause(r.Context())) })
 	go func() {
@@ -120,6 +120,7 @@ func (c *closeOnce) Close() error {
 // goroutine alone uses it until ready is closed; then the client has response
 // or err, and reads the body from the pipe.
 type conn struct {
+	head     bool // the method of the request, whose answer has no body
 	header   http.Header
 	ready    chan struct{}
 	response *http.Response // nil until the header is sent
@@ -159,6 +160,9 @@ func (c *conn) WriteHeader(status int) {
 	if n, err := strconv.ParseInt(c.header.Get("Content-Length"), 10, 64); err == nil {
 		c.length = n
 	}
+	if !hasBody(status) {
+		c.length = 0
+	}
 	c.response = &http.Response{
 		Status:        fmt.Sprintf("%d %s", status, http.StatusText(status)),
 		StatusCode:    status,
@@ -173,15 +177,23 @@ func (c *conn) WriteHeader(status int) {
 }
 
 // Write is part of http.ResponseWriter. It returns when the client has read p
-// or closed the body.
+// or closed the body. What would be the body of a HEAD is dropped.
 func (c *conn) Write(p []byte) (int, error) {
 	c.WriteHeader(http.StatusOK)
-	if len(p) == 0 {
-		return 0, nil // a pipe would wait for a reader even so
+	if len(p) == 0 || c.head {
+		return len(p), nil // a pipe would wait for a reader even so
+	}
+	if c.response != nil && !hasBody(c.response.StatusCode) {
+		return 0, http.ErrBodyNotAllowed
 	}
 	n, err := c.pw.Write(p)
 	c.written += int64(n)
 	return n, err
+}
+
+// hasBody reports whether answers with this status have one.
+func hasBody(status int) bool {
+	return status != http.StatusNoContent && status != http.StatusNotModified
 }
 
 // Flush is part of http.Flusher. There is nothing to flush but the header.
@@ -191,7 +203,7 @@ func (c *conn) Flush() { c.WriteHeader(http.StatusOK) }
 // less than it promised.
 func (c *conn) finish() bool {
 	c.WriteHeader(http.StatusOK)
-	if c.written < c.length {
+	if c.written < c.length && !c.head {
 		return false
 	}
 	_ = c.pw.Close()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -123,6 +124,48 @@ func TestRoundTripperReturnsTheResponse(t *testing.T) {
 			}
 			if diff := cmp.Diff(test.want, read(t, response)); diff != "" {
 				t.Errorf("response mismatch (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// An answer to HEAD, or with a status that has no body, is what a connection
+// makes of it, whether or not the handler writes one.
+func TestRoundTripperWithoutBody(t *testing.T) {
+	writes := func(status int) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(status)
+			if _, err := io.WriteString(w, "hello"); (err == nil) != (status == 200) {
+				t.Errorf("writing the body of a %d: %v", status, err)
+			}
+		}
+	}
+	for _, test := range []struct {
+		reason, method string
+		handler        http.HandlerFunc
+	}{
+		{"HEAD of a handler that knows it", "HEAD", func(w http.ResponseWriter, r *http.Request) {
+			http.ServeContent(w, r, "a.txt", time.Time{}, strings.NewReader("hello"))
+		}},
+		{"HEAD of one that does not", "HEAD", writes(200)},
+		{"HEAD of one that tells the length alone", "HEAD", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Length", "5") }},
+		{"no content", "GET", writes(204)},
+		{"not modified", "GET", writes(304)},
+	} {
+		t.Run(test.reason, func(t *testing.T) {
+			server := httptest.NewServer(test.handler)
+			defer server.Close()
+			request := newRequest(t, test.method, server.URL, nil)
+			want, err := server.Client().Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := over(test.handler, request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(read(t, want).Body, read(t, got).Body); diff != "" || got.StatusCode != want.StatusCode {
+				t.Errorf("status %d, want %d, body (-want +got):\n%s", got.StatusCode, want.StatusCode, diff)
 			}
 		})
 	}

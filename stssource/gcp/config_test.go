@@ -507,3 +507,15 @@ func TestSubjectTokenByHTTPClient(t *testing.T) {
 		t.Error("a client of the provider's own was not used")
 	}
 }
+
+// A transport that is a nil pointer to one that adds a token is none, as it is
+// to package stssource.
+func TestNilTransport(t *testing.T) {
+	for _, transport := range []http.RoundTripper{(*oauth2.Transport)(nil), (*stssource.Transport)(nil)} {
+		config := newWorld().config()
+		config.HTTPClient = &http.Client{Transport: transport}
+		config.SubjectToken = subjecttoken.URL{URL: "https://idp.example/"}
+		config.Impersonate = &gcp.ImpersonateConfig{ServiceAccount: robot}
+		mustNew(t, config)
+	}
+}

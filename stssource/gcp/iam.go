@@ -250,9 +250,15 @@ func withoutAuthorization(base *http.Client) *http.Client {
 	for {
 		switch t := bare.Transport.(type) {
 		case *oauth2.Transport:
-			bare.Transport = t.Base
+			bare.Transport = nil
+			if t != nil {
+				bare.Transport = t.Base
+			}
 		case *stssource.Transport:
-			bare.Transport = t.Base
+			bare.Transport = nil
+			if t != nil {
+				bare.Transport = t.Base
+			}
 		default:
 			return bare
 		}

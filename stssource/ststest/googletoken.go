@@ -113,8 +113,12 @@ func checkIntermediary(c *call) *refusal {
 var (
 	workloadProvider  = regexp.MustCompile(`^//iam\.googleapis\.com/projects/[^/]+/locations/global/workloadIdentityPools/[^/]+/providers/[^/]+$`)
 	workforceProvider = regexp.MustCompile(`^//iam\.googleapis\.com/locations/global/workforcePools/[^/]+/providers/[^/]+$`)
+
+	// fleetProvider is of a pool that a Google Kubernetes Engine fleet brings
+	// along.
+	fleetProvider = regexp.MustCompile(`^identitynamespace:[^:]+:.+$`)
 )
 
 func (c *call) isProvider(audience string) bool {
-	return workloadProvider.MatchString(audience) || !c.beta && workforceProvider.MatchString(audience)
+	return workloadProvider.MatchString(audience) || fleetProvider.MatchString(audience) || !c.beta && workforceProvider.MatchString(audience)
 }

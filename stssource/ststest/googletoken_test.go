@@ -43,6 +43,7 @@ func TestGoogleTokenLogicRefuses(t *testing.T) {
 		{"an audience that is a URL", setForm("audience", "https:"+provider), "", "audience must be"},
 		{"a pool is no provider", setForm("audience", strings.TrimSuffix(provider, "/providers/provider")), "", "audience must be"},
 		{"something after the provider", setForm("audience", provider+"/x"), "", "audience must be"},
+		{"the pool of a fleet without the provider", setForm("audience", "identitynamespace:p.svc.id.goog"), "", "audience must be"},
 		{"a workforce pool in v1beta", beta(setForm("audience", workforce)), "", "audience must be"},
 		{"an access token with neither audience nor boundary", and(boundary(rule), delForm("options")), "", "audience is missing"},
 
@@ -114,6 +115,7 @@ func TestGoogleAccepts(t *testing.T) {
 		{"SAML", setForm("subject_token_type", saml2)},
 		{"a certificate", setForm("subject_token_type", mtls)},
 		{"a workforce pool", setForm("audience", workforce)},
+		{"the pool of a fleet", setForm("audience", "identitynamespace:p.svc.id.goog:https://gkehub.googleapis.com/projects/p/locations/global/memberships/m")},
 		{"an actor", and(setForm("actor_token", "x"), setForm("actor_token_type", jwt))},
 		{"an actor as JSON", func(m *message) {
 			and(setForm("actor_token", "x"), setForm("actor_token_type", jwt))(m)

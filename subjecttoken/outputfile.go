@@ -7,7 +7,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 )
+
+// lastMoment is when the program is asked for another token although the one
+// in OutputFile has not ended: package stssource no longer sends that.
+const lastMoment = time.Second
 
 // readOutput looks for a token in OutputFile. Neither a token nor an error
 // means that the program has to run.
@@ -17,9 +22,9 @@ func (e Exec) readOutput() (t Token, found bool, err error) {
 		t, err = e.parseGoogle(raw)
 	}
 	switch {
-	case err == nil:
+	case err == nil && time.Until(t.Expiry) >= lastMoment:
 		return t, true, nil
-	case renewable(err):
+	case err == nil, renewable(err):
 		return Token{}, false, nil
 	}
 	return Token{}, false, fmt.Errorf("output file %s: %w", e.OutputFile, err)

@@ -58,6 +58,11 @@ func TestOutputFile(t *testing.T) {
 			content: fmt.Sprintf(`{"version":1,"success":true,"token_type":%q,"saml_response":"CACHED","expiration_time":9999999999}`, subjecttoken.TypeSAML2),
 			typ:     subjecttoken.TypeJWT, want: "FROM_EXEC",
 		},
+		{
+			name:    "about to end: no exchange would send it",
+			content: strings.Replace(response("CACHED"), "9999999999", fmt.Sprint(time.Now().Unix()+1), 1),
+			want:    "FROM_EXEC",
+		},
 		{name: "no version", content: `{"success":true,"id_token":"` + canary + `"}`, err: []string{"output file", `no "version"`}},
 		{name: "no success", content: `{"version":1,"id_token":"` + canary + `"}`, err: []string{"output file", `no "success"`}},
 		{

@@ -59,8 +59,9 @@ type Exec struct {
 	Timeout time.Duration
 
 	// OutputFile is where a program of [FormatGoogle] keeps its last response.
-	// While that holds a token that lasts for another second, the program is
-	// not run. If empty, the program runs each time.
+	// A relative path is relative to Dir, as it is to the program. While the
+	// file holds a token that lasts for another second, the program is not run.
+	// If empty, the program runs each time.
 	//
 	// The program also runs if the file is missing, empty, over 1 MiB or not
 	// JSON (cut short, say), or holds a failure, an expired token or one of

@@ -17,7 +17,7 @@ const lastMoment = time.Second
 // readOutput looks for a token in OutputFile. Neither a token nor an error
 // means that the program has to run.
 func (e Exec) readOutput() (t Token, found bool, err error) {
-	raw, err := readOutputFile(e.OutputFile)
+	raw, err := readOutputFile(e.outputPath())
 	if err == nil {
 		t, err = e.parseGoogle(raw)
 	}
@@ -27,7 +27,15 @@ func (e Exec) readOutput() (t Token, found bool, err error) {
 	case err == nil, renewable(err):
 		return Token{}, false, nil
 	}
-	return Token{}, false, fmt.Errorf("output file %s: %w", e.OutputFile, err)
+	return Token{}, false, fmt.Errorf("output file %s: %w", e.outputPath(), err)
+}
+
+// outputPath is OutputFile as the program finds it, which runs in Dir.
+func (e Exec) outputPath() string {
+	if filepath.IsAbs(e.OutputFile) {
+		return e.OutputFile
+	}
+	return filepath.Join(e.Dir, e.OutputFile)
 }
 
 // renewable reports whether running the program mends what is wrong with the
@@ -69,7 +77,7 @@ func (e Exec) runAndKeep(ctx context.Context) (Token, error) {
 	if _, kept, _ := e.readOutput(); !kept {
 		// The token is good, whether or not the next call can have it from
 		// the file.
-		_ = writeAtomically(e.OutputFile, out)
+		_ = writeAtomically(e.outputPath(), out)
 	}
 	return t, nil
 }

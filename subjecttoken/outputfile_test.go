@@ -140,6 +140,22 @@ func TestOutputFileOfProgram(t *testing.T) {
 	}
 }
 
+// The program runs in Dir, and finds a relative OutputFile there.
+func TestOutputFileInDir(t *testing.T) {
+	dir, here := t.TempDir(), t.TempDir()
+	t.Chdir(here)
+	exec := subjecttoken.Exec{Format: subjecttoken.FormatGoogle, Dir: dir, OutputFile: "output"}
+	exec.Command = command(t, script{WriteTo: "output", Content: response("KEPT"), Stdout: response("FROM_EXEC")})
+	for _, want := range []string{"FROM_EXEC", "KEPT"} {
+		if got, err := exec.SubjectToken(t.Context()); err != nil || got.Value != want {
+			t.Errorf("SubjectToken() = %q, %v; want %s", got.Value, err, want)
+		}
+	}
+	if entries, _ := os.ReadDir(here); len(entries) > 0 {
+		t.Errorf("%v was written to this process's directory", entries)
+	}
+}
+
 // A token is good even where it cannot be kept.
 func TestOutputFileNotWritable(t *testing.T) {
 	exec, _ := outputExec(t, script{Stdout: response("FROM_EXEC")}, "")

@@ -162,6 +162,8 @@ func TestExecDirAndEnv(t *testing.T) {
 	t.Setenv("OVERRIDDEN", "a")
 	t.Setenv("GOOGLE_EXTERNAL_ACCOUNT_IMPERSONATED_EMAIL", "of the program that runs us")
 	t.Setenv("GOOGLE_EXTERNAL_ACCOUNT_OUTPUT_FILE", "of the program that runs us")
+	t.Setenv("GOOGLE_EXTERNAL_ACCOUNT_ID", "of the program that runs us")
+	t.Setenv("GOOGLE_EXTERNAL_ACCOUNT_REVOKE", "1")
 	dir := t.TempDir()
 	for _, row := range []struct {
 		name   string
@@ -179,7 +181,7 @@ func TestExecDirAndEnv(t *testing.T) {
 			name: "Google's protocol", stdout: response("token"),
 			exec:   subjecttoken.Exec{Env: []string{"GOOGLE_EXTERNAL_ACCOUNT_INTERACTIVE=1"}, Format: subjecttoken.FormatGoogle},
 			want:   map[string]string{"INHERITED": "a", "GOOGLE_EXTERNAL_ACCOUNT_INTERACTIVE": "0"},
-			absent: []string{"GOOGLE_EXTERNAL_ACCOUNT_IMPERSONATED_EMAIL", "GOOGLE_EXTERNAL_ACCOUNT_OUTPUT_FILE", "GOOGLE_EXTERNAL_ACCOUNT_AUDIENCE", "GOOGLE_EXTERNAL_ACCOUNT_TOKEN_TYPE"},
+			absent: []string{"GOOGLE_EXTERNAL_ACCOUNT_IMPERSONATED_EMAIL", "GOOGLE_EXTERNAL_ACCOUNT_OUTPUT_FILE", "GOOGLE_EXTERNAL_ACCOUNT_AUDIENCE", "GOOGLE_EXTERNAL_ACCOUNT_TOKEN_TYPE", "GOOGLE_EXTERNAL_ACCOUNT_ID", "GOOGLE_EXTERNAL_ACCOUNT_REVOKE"},
 		},
 		{
 			name: "Kubernetes", stdout: `{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"token"}}`,

@@ -18,6 +18,8 @@ const (
 	envInteractive  = "GOOGLE_EXTERNAL_ACCOUNT_INTERACTIVE"
 	envImpersonated = "GOOGLE_EXTERNAL_ACCOUNT_IMPERSONATED_EMAIL"
 	envOutputFile   = "GOOGLE_EXTERNAL_ACCOUNT_OUTPUT_FILE"
+	envID           = "GOOGLE_EXTERNAL_ACCOUNT_ID"     // these two are set by
+	envRevoke       = "GOOGLE_EXTERNAL_ACCOUNT_REVOKE" // Google's library for Python alone
 	envKubernetes   = "KUBERNETES_EXEC_INFO"
 )
 
@@ -41,12 +43,12 @@ func (e Exec) environ(inherited []string) []string {
 }
 
 // dropProtocol removes the variables of a protocol run that this process is
-// itself part of: whom that impersonates is not whom we do.
+// itself part of: whom that impersonates, or revokes, is not whom we do.
 func dropProtocol(env []string) []string {
 	var kept []string
 	for _, entry := range env {
 		switch name, _, _ := strings.Cut(entry, "="); name {
-		case envAudience, envTokenType, envInteractive, envImpersonated, envOutputFile:
+		case envAudience, envTokenType, envInteractive, envImpersonated, envOutputFile, envID, envRevoke:
 		default:
 			kept = append(kept, entry)
 		}

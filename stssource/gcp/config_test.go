@@ -411,6 +411,31 @@ func TestConfigHidesSecrets(t *testing.T) {
 	}
 }
 
+// A key in the query of a URL is a secret wherever there is a URL.
+func TestURLsHideTheirQuery(t *testing.T) {
+	const secret, host = "?key=canary", "h.example"
+	endpoint := gcp.Endpoint{URL: "https://" + host + "/token" + secret}
+	method := "https://" + host + generate + secret
+	for _, v := range []any{
+		endpoint, &endpoint, gcp.DownscopeConfig{Endpoint: endpoint}, gcp.ImpersonateConfig{URL: method}, gcp.IDTokenConfig{URL: method},
+	} {
+		var out strings.Builder
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
+			fmt.Fprintf(&out, verb, v)
+		}
+		b, _ := json.Marshal(v) // a DownscopeConfig has functions
+		out.Write(b)
+		slog.New(slog.NewJSONHandler(&out, nil)).Info("m", "v", v)
+		slog.New(slog.NewTextHandler(&out, nil)).Info("m", "v", v)
+		if strings.Contains(out.String(), "canary") || !strings.Contains(out.String(), host) {
+			t.Errorf("%T shows the secret, or not the host: %s", v, out.String())
+		}
+	}
+	if url, err := endpoint.TokenURL(); url != endpoint.URL {
+		t.Errorf("TokenURL() = %s, %v", url, err)
+	}
+}
+
 // A Config may be changed once New has returned.
 func TestConfigIsCopied(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

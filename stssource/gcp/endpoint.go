@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-sts/sts/internal/redact"
 	"github.com/go-sts/sts/internal/safehttp"
 	"github.com/go-sts/sts/stssource"
 )
@@ -60,6 +61,24 @@ func (e Endpoint) TokenURL() (string, error) {
 		return "", fmt.Errorf("gcp: invalid Endpoint: %w", err)
 	}
 	return e.url(), nil
+}
+
+// Format prints the token URL without its query, where an API key may be,
+// whatever the verb.
+func (e Endpoint) Format(f fmt.State, _ rune) { redact.Format(f, e.describe()) }
+
+// MarshalText returns the text that Format prints.
+func (e Endpoint) MarshalText() ([]byte, error) { return []byte(e.describe()), nil }
+
+func (e Endpoint) describe() string { return "gcp.Endpoint(" + withoutQuery(e.url()) + ")" }
+
+// withoutQuery returns what is no secret of a URL.
+func withoutQuery(rawURL string) string {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return "not a URL"
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 }
 
 func (e Endpoint) url() string {

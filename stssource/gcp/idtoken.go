@@ -10,6 +10,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/go-sts/sts/internal/jwt"
+	"github.com/go-sts/sts/internal/redact"
 	"github.com/go-sts/sts/stssource"
 )
 
@@ -79,6 +80,17 @@ func IDToken(source oauth2.TokenSource, c IDTokenConfig) (*stssource.Source, err
 		return nil, fmt.Errorf("gcp: invalid IDTokenConfig: %w", err)
 	}
 	return src, nil
+}
+
+// Format prints c without the query of its URL, where an API key may be,
+// whatever the verb.
+func (c IDTokenConfig) Format(f fmt.State, _ rune) { redact.Format(f, c.describe()) }
+
+// MarshalText returns the text that Format prints.
+func (c IDTokenConfig) MarshalText() ([]byte, error) { return []byte(c.describe()), nil }
+
+func (c IDTokenConfig) describe() string {
+	return fmt.Sprintf("gcp.IDTokenConfig{service account: %q, audience: %q, URL: %q}", c.ServiceAccount, c.Audience, withoutQuery(c.URL))
 }
 
 // decodeIDToken reads the answer of generateIdToken. Its errors do not quote it.

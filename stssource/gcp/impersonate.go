@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"github.com/go-sts/sts/internal/redact"
 	"github.com/go-sts/sts/stssource"
 )
 
@@ -87,6 +88,17 @@ func Impersonate(source oauth2.TokenSource, c ImpersonateConfig) (*stssource.Sou
 		return nil, fmt.Errorf("gcp: invalid ImpersonateConfig: %w", err)
 	}
 	return src, nil
+}
+
+// Format prints c without the query of its URL, where an API key may be,
+// whatever the verb.
+func (c ImpersonateConfig) Format(f fmt.State, _ rune) { redact.Format(f, c.describe()) }
+
+// MarshalText returns the text that Format prints.
+func (c ImpersonateConfig) MarshalText() ([]byte, error) { return []byte(c.describe()), nil }
+
+func (c ImpersonateConfig) describe() string {
+	return fmt.Sprintf("gcp.ImpersonateConfig{service account: %q, scopes: %q, URL: %q}", c.ServiceAccount, c.Scopes, withoutQuery(c.URL))
 }
 
 func (c ImpersonateConfig) account() account {

@@ -140,7 +140,7 @@ func (c *iamCall) post(ctx context.Context, bearer string) ([]byte, *stssource.E
 	body, err := safehttp.ReadBody(resp.Body)
 	switch {
 	case safehttp.IsRedirect(resp.StatusCode):
-		return nil, c.redirected(resp)
+		return nil, c.redirected(resp, secrets)
 	case err != nil:
 		return nil, c.failed(resp.StatusCode, secrets, fmt.Errorf("reading the answer: %w", err))
 	case resp.StatusCode < 200 || resp.StatusCode > 299:
@@ -163,13 +163,13 @@ func (c *iamCall) failed(status int, secrets redact.Secrets, err error) *stssour
 }
 
 // redirected describes a redirect, which would take the token elsewhere.
-func (c *iamCall) redirected(resp *http.Response) *stssource.Error {
+func (c *iamCall) redirected(resp *http.Response, secrets redact.Secrets) *stssource.Error {
 	to := "nowhere"
 	if u, err := resp.Location(); err == nil {
-		to = u.Host
+		to = secrets.Text(u.Host, 100)
 	}
 	return &stssource.Error{Stage: StageImpersonation, Host: c.host, StatusCode: resp.StatusCode,
-		Err: fmt.Errorf("%d: a redirect to %.100q was refused", resp.StatusCode, to)}
+		Err: fmt.Errorf("%d: a redirect to %q was refused", resp.StatusCode, to)}
 }
 
 // refused describes a refusal, which is a google.rpc.Status unless something in

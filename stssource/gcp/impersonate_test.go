@@ -297,6 +297,17 @@ func TestImpersonateEcho(t *testing.T) {
 	})
 }
 
+// A redirect can echo the token as well, in the name of its host.
+func TestImpersonateRedirectEcho(t *testing.T) {
+	w := newWorld()
+	w.answer(ststest.Reply{Status: 307, Header: http.Header{"Location": {"https://source-token.evil.example/"}}})
+	_, err := w.impersonate(t, lasting(time.Hour), nil).Token()
+	checkMentions(t, err, "evil.example", "a redirect to", "[redacted]")
+	if strings.Contains(err.Error(), "source-token") {
+		t.Errorf("the token shows: %v", err)
+	}
+}
+
 func TestImpersonateMistakes(t *testing.T) {
 	_, err := gcp.Impersonate(nil, gcp.ImpersonateConfig{
 		ServiceAccount: "a/b", Delegates: []string{""}, Scopes: []string{""}, Lifetime: 13 * time.Hour, Universe: "x", Refresh: stssource.Refresh{Before: -1},

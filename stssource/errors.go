@@ -181,17 +181,28 @@ func (e *Error) mendable() bool {
 // asError returns err as an *Error, which it is unless it comes from a function
 // given to NewFromFunc or from the cache itself.
 func asError(err error) *Error {
+	asked := retryAfter(err)
 	if e, ok := err.(*Error); ok && e != nil {
-		return e
+		if asked <= e.retryAfter {
+			return e
+		}
+		c := *e // of another package, which cannot set it
+		c.retryAfter = asked
+		return &c
 	}
-	e := &Error{Stage: StageFetch, Temporary: isTemporary(err), Err: err}
-	if r, ok := errors.AsType[*oauth2.RetrieveError](err); ok && r != nil && r.Response != nil {
-		e.retryAfter = safehttp.RetryAfter(r.Response.Header)
-	}
+	e := &Error{Stage: StageFetch, Temporary: isTemporary(err), Err: err, retryAfter: asked}
 	if inner, ok := errors.AsType[*Error](err); ok && inner != nil {
 		e.Temporary, e.retryAfter, e.stale = inner.Temporary, max(inner.retryAfter, e.retryAfter), inner.mendable()
 	}
 	return e
+}
+
+// retryAfter returns what the answer in err, if there is one, asks for.
+func retryAfter(err error) time.Duration {
+	if r, ok := errors.AsType[*oauth2.RetrieveError](err); ok && r != nil && r.Response != nil {
+		return safehttp.RetryAfter(r.Response.Header)
+	}
+	return 0
 }
 
 // isTemporary reports whether err, which is no answer of a token endpoint, may

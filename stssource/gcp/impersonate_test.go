@@ -297,6 +297,20 @@ func TestImpersonateEcho(t *testing.T) {
 	})
 }
 
+// The API is not asked again before the time that it names.
+func TestImpersonateRetryAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		source := w.issued(t)
+		w.answer(ststest.Reply{Status: 429, Header: http.Header{"Retry-After": {"7"}}, Body: `{"error":{"code":429,"status":"RESOURCE_EXHAUSTED"}}`})
+		begin := time.Now()
+		mustToken(t, w.impersonate(t, source, nil))
+		if took := time.Since(begin); took != 7*time.Second {
+			t.Errorf("asked again after %v, want 7 s", took)
+		}
+	})
+}
+
 // A redirect can echo the token as well, in the name of its host.
 func TestImpersonateRedirectEcho(t *testing.T) {
 	w := newWorld()

@@ -2,11 +2,15 @@ package gcp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
+	"golang.org/x/oauth2"
+
+	"github.com/go-sts/sts/stssource"
 	"github.com/go-sts/sts/subjecttoken"
 )
 
@@ -77,8 +81,15 @@ func (c Config) check() mistakes {
 		i := c.impersonation()
 		i.Universe = c.Impersonate.Universe // that of c has been checked
 		wrong.under("Impersonate", i.check())
+		wrong.join("Impersonate", checkRefresh(c.Impersonate.Refresh))
 	}
 	return wrong
+}
+
+// checkRefresh returns what a Source of one's own would say of r.
+func checkRefresh(r stssource.Refresh) error {
+	_, err := stssource.NewFromFunc(func(context.Context) (*oauth2.Token, error) { return nil, nil }, r)
+	return errors.Unwrap(err)
 }
 
 func (c Config) checkActor(wrong *mistakes) {

@@ -143,8 +143,9 @@ func TestConfigMistakes(t *testing.T) {
 		}},
 		{"impersonation", func(c *gcp.Config) {
 			c.Scopes = []string{"a b"}
-			c.Impersonate = &gcp.ImpersonateConfig{Lifetime: time.Minute, Delegates: []string{robot, "x"}}
+			c.Impersonate = &gcp.ImpersonateConfig{Lifetime: time.Minute, Delegates: []string{robot, "x"}, Refresh: stssource.Refresh{Before: -1}}
 		}, []string{
+			"Impersonate: Refresh.Before is negative",
 			"Impersonate.ServiceAccount: is empty", "Impersonate.Lifetime: 1m0s is not between 600 and 43200",
 			`Impersonate.Delegates: element 1, "x"`, `Impersonate.Scopes: element 0, "a b"`,
 		}},

@@ -72,13 +72,13 @@ func Downscope(source oauth2.TokenSource, c DownscopeConfig) (*stssource.Source,
 // c says, none of which outlives the one that it was made from. What accept, if
 // not nil, finds wrong with an answer is the error of that exchange.
 func narrowed(source oauth2.TokenSource, c stssource.Config, accept func(*oauth2.Token) error) (*stssource.Source, error) {
-	provider, refresh := &endKeeper{Provider: subjecttoken.FromTokenSource(source)}, c.Refresh
-	c.SubjectToken, c.Refresh = provider, stssource.Refresh{Timeout: refresh.Timeout}
-	inner, err := stssource.New(c)
-	if err != nil {
-		return nil, errors.Unwrap(err) // without the words on a Config that the caller has not seen
-	}
-	return stssource.NewFromFunc((&narrowing{inner, provider, accept}).fetch, refresh)
+	n := &narrowing{source: &endKeeper{Provider: subjecttoken.FromTokenSource(source)}, accept: accept}
+	src, refreshErr := stssource.NewFromFunc(n.fetch, c.Refresh)
+	c.SubjectToken, c.Refresh = n.source, stssource.Refresh{Timeout: max(c.Refresh.Timeout, 0)} // what is wrong with it has been found
+	exchange, err := stssource.New(c)
+	n.exchange = exchange
+	// Without the words on a Config that the caller has not seen.
+	return src, errors.Join(errors.Unwrap(err), errors.Unwrap(refreshErr))
 }
 
 // narrowing makes narrowed tokens one after the other. exchange has the retries

@@ -3,6 +3,7 @@ package gcp_test
 import (
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -225,9 +226,13 @@ func TestDownscopeOfEndedToken(t *testing.T) {
 func TestDownscopeMistakes(t *testing.T) {
 	_, err := gcp.Downscope(nil, gcp.DownscopeConfig{
 		Endpoint: gcp.Endpoint{Version: "v3"},
-		Refresh:  stssource.Refresh{Timeout: -1},
+		Refresh:  stssource.Refresh{Timeout: -1, Before: -1},
 	})
-	checkMentions(t, err, "gcp: invalid DownscopeConfig: ", "the token source is nil", "AccessBoundary.Rules: there are 0", `Endpoint.Version: "v3"`, "Refresh.Timeout is negative")
+	checkMentions(t, err, "gcp: invalid DownscopeConfig: ", "the token source is nil", "AccessBoundary.Rules: there are 0", `Endpoint.Version: "v3"`,
+		"Refresh.Timeout is negative", "Refresh.Before is negative")
+	if n := strings.Count(err.Error(), "Refresh.Timeout"); n != 1 {
+		t.Errorf("one mistake is told %d times: %v", n, err)
+	}
 	_, err = gcp.Downscope(lasting(0), gcp.DownscopeConfig{AccessBoundary: *oneRule(), Endpoint: gcp.Endpoint{MTLS: true}})
 	checkMentions(t, err, "HTTPClient: is nil, and Endpoint.MTLS needs one")
 	_, err = gcp.Downscope(lasting(0), gcp.DownscopeConfig{AccessBoundary: *oneRule(), Refresh: stssource.Refresh{Before: -1}})

@@ -377,12 +377,10 @@ func TestDownscoperMistakesInBoundary(t *testing.T) {
 func TestDownscoperMistakes(t *testing.T) {
 	_, err := gcp.NewDownscoper(nil, gcp.DownscoperConfig{
 		Endpoint: gcp.Endpoint{Version: gcp.V1Beta, MTLS: true},
-		Refresh:  stssource.Refresh{Timeout: -1},
+		Refresh:  stssource.Refresh{Timeout: -1, Before: -1},
 	})
 	checkMentions(t, err, "gcp: invalid DownscoperConfig: ", "the token source is nil", "Endpoint.Version: v1beta has no intermediary tokens: use v1",
-		"HTTPClient: is nil, and Endpoint.MTLS needs one", "Refresh.Timeout is negative")
-	_, err = gcp.NewDownscoper(lasting(0), gcp.DownscoperConfig{Refresh: stssource.Refresh{Before: -1}})
-	checkMentions(t, err, "gcp: invalid DownscoperConfig: ", "Refresh.Before is negative")
+		"HTTPClient: is nil, and Endpoint.MTLS needs one", "Refresh.Timeout is negative", "Refresh.Before is negative")
 	for _, d := range []*gcp.Downscoper{nil, {}} {
 		_, err = d.Token(t.Context(), *oneRule())
 		checkMentions(t, err, "the Downscoper was not made by NewDownscoper")

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"runtime"
+	"strings"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -139,16 +142,35 @@ func (c *cache) call(limit time.Duration, refusals int) (oauth2.Token, error) {
 
 var errExited = errors.New("the provider ended its goroutine (runtime.Goexit)")
 
-// panicError describes a recovered value. A value that is not the runtime's own
-// may hold anything, a token among it: only its type is told.
+// panicError describes a recovered value, and where the panic began. A value
+// that is not the runtime's own may hold anything, a token among it: only its
+// type is told.
 func panicError(v any) error {
+	place := panicPlace()
 	if err, ok := v.(interface {
 		error
 		RuntimeError()
 	}); ok {
-		return fmt.Errorf("the provider panicked: %w", err)
+		return fmt.Errorf("panic in %s: %w", place, err)
 	}
-	return fmt.Errorf("the provider panicked with a %T", v)
+	return fmt.Errorf("panic in %s with a %T", place, v)
+}
+
+// panicPlace returns the function and the line that panicked, for a deferred
+// function that has recovered.
+func panicPlace() string {
+	var pcs [64]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(0, pcs[:])])
+	for panicking, more := false, true; more; {
+		var f runtime.Frame
+		f, more = frames.Next()
+		inRuntime := strings.HasPrefix(f.Function, "runtime.") || strings.HasPrefix(f.Function, "internal/runtime/")
+		if panicking && !inRuntime {
+			return fmt.Sprintf("%s (%s:%d)", f.Function, filepath.Base(f.File), f.Line)
+		}
+		panicking = panicking || f.Function == "runtime.gopanic"
+	}
+	return "a function that is not known"
 }
 
 // succeed makes e the current token and ends f. It requires that mu is held.

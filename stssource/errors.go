@@ -221,11 +221,11 @@ func isTemporary(err error) bool {
 }
 
 // isUntrusted reports whether err says that the other end is not who it should
-// be, which asking again does not change.
+// be, or does not speak TLS at all, which asking again does not change.
 func isUntrusted(err error) bool {
 	_, verification := errors.AsType[*tls.CertificateVerificationError](err)
 	_, authority := errors.AsType[x509.UnknownAuthorityError](err)
 	_, host := errors.AsType[x509.HostnameError](err)
 	_, invalid := errors.AsType[x509.CertificateInvalidError](err)
-	return verification || authority || host || invalid
+	return verification || authority || host || invalid || errors.Is(err, http.ErrSchemeMismatch)
 }

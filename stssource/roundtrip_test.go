@@ -138,8 +138,9 @@ func TestServerWithoutTLS(t *testing.T) {
 		c.HTTPClient = nil
 		c.Refresh.Timeout = time.Second
 	})
-	if _, err := src.Token(); !errors.Is(err, http.ErrSchemeMismatch) {
-		t.Errorf("got %v, want %v", err, http.ErrSchemeMismatch)
+	_, err := src.Token()
+	if e, ok := errors.AsType[*stssource.Error](err); !ok || e.Temporary || !errors.Is(err, http.ErrSchemeMismatch) {
+		t.Errorf("got %v, want %v, and that it lasts", err, http.ErrSchemeMismatch)
 	}
 }
 

@@ -24,6 +24,10 @@ const Mark = "[redacted]"
 // prefix ("Bearer eyJ", "ya29.") and less than anybody could use.
 const prefixLen = 12
 
+// minLen is the least that a secret has. A shorter value, such as the x of a
+// test, guards nothing, and hiding it would take words apart.
+const minLen = 4
+
 // tokenLike matches what is a credential by its look, whether or not it is one
 // that was asked for: JSON Web Tokens, Google's access tokens, and whatever
 // follows an authentication scheme.
@@ -39,7 +43,7 @@ type Secrets struct {
 
 // New returns the set of the given values, each in every form in which it
 // travels: as it is, trimmed, escaped for a URL, for JSON, and in base64.
-// Empty values are ignored.
+// Values of fewer than minLen bytes are ignored.
 func New(values ...string) Secrets {
 	seen := make(map[string]bool)
 	for _, v := range values {
@@ -58,7 +62,7 @@ func New(values ...string) Secrets {
 
 func forms(v string) []string {
 	v = strings.TrimSpace(v)
-	if v == "" {
+	if len(v) < minLen {
 		return nil
 	}
 	quoted, _ := json.Marshal(v)         // a string always marshals

@@ -43,6 +43,7 @@ func TestText(t *testing.T) {
 		{name: "a line of several", text: "key:\n\tsecond-line-of-it\n", max: 100, want: "key: [redacted]"},
 		{name: "a short line of several is a word", text: "third", max: 100, want: "third"},
 		{name: "a short secret", text: "pin 1234.", max: 100, want: "pin [redacted]."},
+		{name: "what is too short for a secret", text: "application/x-www-form-urlencoded", max: 100, want: "application/x-www-form-urlencoded"},
 
 		{name: "JSON Web Token", text: "got eyJhbGciOiJub25lIn0.eyJhIjoxfQ.c2ln, why", max: 100, want: "got [redacted], why"},
 		{name: "half of one", text: "got eyJhbGciOiJub25lIn0.eyJh", max: 100, want: "got [redacted]"},
@@ -59,7 +60,7 @@ func TestText(t *testing.T) {
 		{name: "the cut comes after the hiding", text: "123 " + secret, max: 8, want: "123 [red..."},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			s := redact.New("", secret, " 1234\n", "first\nsecond-line-of-it\nthird", "x-overlap", "overlap-1234", other)
+			s := redact.New("", "www", secret, " 1234\n", "first\nsecond-line-of-it\nthird", "x-overlap", "overlap-1234", other)
 			if got := s.Text(row.text, row.max); got != row.want {
 				t.Errorf("Text() = %q, want %q", got, row.want)
 			}
@@ -97,7 +98,7 @@ func TestBytes(t *testing.T) {
 
 // A secret within another, longer one does not keep that from being found.
 func TestSecretsWithinSecrets(t *testing.T) {
-	got := redact.New("abc", "abc-and-more", "and").Text("x abc-and-more abc", 100)
+	got := redact.New("abcd", "abcd-and-more", "-and").Text("x abcd-and-more abcd", 100)
 	if want := "x [redacted] [redacted]"; got != want {
 		t.Errorf("Text() = %q, want %q", got, want)
 	}

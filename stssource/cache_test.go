@@ -457,6 +457,26 @@ func TestProvidersLeftBehindAreBounded(t *testing.T) {
 	})
 }
 
+// An Expiry before the year 1, as of a function that takes a minute off one that
+// it does not know, is that of a token that ended long ago.
+func TestExpiryBeforeAllTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src, err := stssource.NewFromFunc(func(context.Context) (*oauth2.Token, error) {
+			time.Sleep(time.Millisecond)
+			return &oauth2.Token{AccessToken: "a", Expiry: time.Time{}.Add(-time.Minute)}, nil
+		}, stssource.Refresh{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := src.Token(); err == nil || !strings.Contains(err.Error(), "the new token ended") {
+			t.Errorf("got %v, want an error that says that the token has ended", err)
+		}
+		if s := src.Status(); s.Valid || s.LastError == nil {
+			t.Errorf("the status is good: %+v", s)
+		}
+	})
+}
+
 // Whoever joins a refresh that was begun ahead waits no longer than Timeout.
 func TestJoiningARefreshIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -39,7 +39,8 @@ func newEntry(tok oauth2.Token, start time.Time, r Refresh, random float64) (*en
 	e := &entry{start: start, wall: start.UnixNano(), end: forever}
 	switch {
 	case !tok.Expiry.IsZero():
-		e.end = tok.Expiry.Sub(start)
+		// Sub stops at the least Duration there is, from which nothing can be taken.
+		e.end = max(tok.Expiry.Sub(start), -forever/2)
 	case r.DefaultLifetime > 0:
 		e.end = r.DefaultLifetime
 	}

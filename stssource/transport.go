@@ -61,7 +61,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	resp, err := t.base().RoundTrip(t.authorized(req, e.header))
-	if err != nil || resp.StatusCode != http.StatusUnauthorized || !challengesBearer(resp) {
+	if err != nil || resp == nil || resp.StatusCode != http.StatusUnauthorized || !challengesBearer(resp) {
 		return resp, err
 	}
 	if !t.Source.cache.reject(e) {

@@ -432,6 +432,16 @@ func TestRejectionWithAStrangeBody(t *testing.T) {
 	}
 }
 
+// A Base that returns nothing at all is for net/http to complain about.
+func TestBaseWithoutAnAnswer(t *testing.T) {
+	client := (&issuer{}).source(t, stssource.Refresh{}).Client(&http.Client{
+		Transport: roundTripFunc(func(*http.Request) (*http.Response, error) { return nil, nil }),
+	})
+	if resp, err := client.Get("https://api.example.com/"); err == nil || !strings.Contains(err.Error(), "nil *Response") {
+		t.Errorf("got %v, %v, want the error of net/http", resp, err)
+	}
+}
+
 // hanging is a body that never ends.
 type hanging struct{}
 

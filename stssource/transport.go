@@ -93,7 +93,8 @@ func (t *Transport) CloseIdleConnections() {
 // replay sends req once more with another token than the rejected one. It returns
 // the first response if that cannot be done.
 func (t *Transport) replay(req *http.Request, first *http.Response, rejected *entry) (*http.Response, error) {
-	if req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
+	hasBody := req.Body != nil && req.Body != http.NoBody
+	if hasBody && req.GetBody == nil {
 		return first, nil
 	}
 	// The exchange may need the connection that this answer occupies.
@@ -103,7 +104,7 @@ func (t *Transport) replay(req *http.Request, first *http.Response, rejected *en
 		return first, nil
 	}
 	again := t.authorized(req, e.header)
-	if req.GetBody != nil {
+	if hasBody {
 		if again.Body, err = req.GetBody(); err != nil {
 			return first, nil
 		}

@@ -442,6 +442,31 @@ func TestBaseWithoutAnAnswer(t *testing.T) {
 	}
 }
 
+// A request that has lost its body, but not GetBody, is sent again without one.
+func TestRejectionOfARequestWithoutItsBody(t *testing.T) {
+	var bodies []string
+	transport := &stssource.Transport{
+		Source: (&issuer{}).source(t, stssource.Refresh{}),
+		Base: roundTripFunc(func(r *http.Request) (*http.Response, error) {
+			body := ""
+			if r.Body != nil {
+				b, _ := io.ReadAll(r.Body)
+				body = string(b)
+			}
+			bodies = append(bodies, body)
+			return &http.Response{StatusCode: 401, Body: http.NoBody, Request: r, Header: http.Header{"Www-Authenticate": {"Bearer"}}}, nil
+		}),
+	}
+	req, _ := http.NewRequest("POST", "https://api.example.com/", strings.NewReader("body"))
+	req.Method, req.Body, req.ContentLength = "GET", nil, 0
+	if _, err := transport.RoundTrip(req); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"", ""}, bodies); diff != "" {
+		t.Errorf("bodies (-want +got):\n%s", diff)
+	}
+}
+
 // hanging is a body that never ends.
 type hanging struct{}
 

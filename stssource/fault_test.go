@@ -227,6 +227,8 @@ func statusFaults() []fault {
 			requests: once, status: 400, code: "invalid_target", text: "unknown audience"},
 		{name: "400 with members of other types", reply: send(400, `{"error":"invalid_scope","error_description":7,"error_uri":null}`),
 			requests: once, status: 400, code: "invalid_scope"},
+		{name: "400 that begins with a byte order mark", reply: send(400, "\ufeff"+`{"error":"invalid_target","error_description":"unknown audience"}`),
+			requests: once, status: 400, code: "invalid_target", text: "unknown audience"},
 		{name: "400 that is cut off", reply: send(400, `{"error":"invalid_gra`), requests: once, status: 400, text: "invalid_gra"},
 		{name: "400 that is empty", reply: send(400, ""), requests: once, status: 400, text: "no reason given"},
 		{name: "400 that is binary", reply: send(400, "\x00\x01\x02\xff"), requests: once, status: 400, text: "a binary body"},

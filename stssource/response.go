@@ -88,8 +88,7 @@ func shared(extra map[string]any) map[string]any {
 // decodeObject reads a JSON object. Its errors do not quote the body, which may
 // hold a token.
 func decodeObject(body []byte) (map[string]any, error) {
-	body = bytes.TrimPrefix(bytes.TrimSpace(body), []byte("\xef\xbb\xbf"))
-	if len(body) == 0 {
+	if body = trimmed(body); len(body) == 0 {
 		return nil, errors.New("the answer is empty, without an access_token")
 	}
 	var answer any
@@ -110,6 +109,12 @@ func decodeObject(body []byte) (map[string]any, error) {
 		return nil, errors.New("the answer is not a JSON object with an access_token: check the path of TokenURL")
 	}
 	return members, nil
+}
+
+// trimmed returns body without white space and without a byte order mark, which
+// JSON must not begin with, and what some services write begins with.
+func trimmed(body []byte) []byte {
+	return bytes.TrimPrefix(bytes.TrimSpace(body), []byte("\xef\xbb\xbf"))
 }
 
 // stringMember returns the string of that name; empty if there is none or null.
@@ -179,7 +184,7 @@ func decodeRefusal(body []byte) (code, description, uri string) {
 		Description any             `json:"error_description"`
 		URI         any             `json:"error_uri"`
 	}
-	if json.Unmarshal(body, &flat) != nil {
+	if json.Unmarshal(trimmed(body), &flat) != nil {
 		return "", "", ""
 	}
 	if json.Unmarshal(flat.Error, &code) == nil {

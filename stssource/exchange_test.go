@@ -215,6 +215,7 @@ func TestAnswers(t *testing.T) {
 			config: func(c *stssource.Config) { c.Refresh.DefaultLifetime = time.Minute }},
 		{name: "zero", body: `{` + ok + `,"expires_in":0}`, error: "expires_in in the answer is not positive"},
 		{name: "negative", body: `{` + ok + `,"expires_in":-1}`, error: "expires_in in the answer is not positive"},
+		{name: "less than a float holds", body: `{` + ok + `,"expires_in":-1e999}`, error: "expires_in in the answer is not positive"},
 		{name: "words", body: `{` + ok + `,"expires_in":"soon"}`, error: "expires_in in the answer is not a number"},
 		{name: "infinity is no JSON number", body: `{` + ok + `,"expires_in":"Inf"}`, error: "expires_in in the answer is not a number"},
 		{name: "an object", body: `{` + ok + `,"expires_in":{}}`, error: "expires_in in the answer is not a number"},

@@ -96,13 +96,16 @@ func decodeObject(body []byte) (map[string]any, error) {
 	members, ok := answer.(map[string]any)
 	if _, tooLarge := errors.AsType[*json.UnmarshalTypeError](err); tooLarge && ok {
 		// A number that no float64 can hold must not fail the token beside it. Its
-		// member is null now; that of the lifetime is as large as can be.
+		// member is null now; that of the lifetime is as large as can be, or as small.
 		var raw struct {
 			ExpiresIn json.RawMessage `json:"expires_in"`
 		}
 		err = json.Unmarshal(body, &raw)
 		if members["expires_in"] == nil && len(raw.ExpiresIn) > 0 && string(raw.ExpiresIn) != "null" {
 			members["expires_in"] = math.MaxFloat64
+			if raw.ExpiresIn[0] == '-' {
+				members["expires_in"] = -math.MaxFloat64
+			}
 		}
 	}
 	if err != nil || !ok {

@@ -242,6 +242,10 @@ func statusFaults() []fault {
 		{name: "200 for a refusal", reply: send(200, `{"error":"invalid_client","error_description":"no"}`), requests: once, status: 200, code: "invalid_client"},
 		{name: "418", reply: send(418, ""), requests: once, status: 418},
 		{name: "204", reply: func(x *exchange) { x.write("HTTP/1.1 204 No Content\r\n\r\n") }, requests: once, status: 204, text: "empty"},
+		{name: "101", reply: func(x *exchange) {
+			x.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n")
+			x.hang()
+		}, requests: once, status: 101, text: "no reason given"},
 		{name: "304", reply: func(x *exchange) { x.write("HTTP/1.1 304 Not Modified\r\n\r\n") }, requests: once, status: 304},
 	}
 	for _, status := range []int{301, 302, 303, 307, 308} {
@@ -366,7 +370,7 @@ func (f fault) check(fail func(string, ...any), err error) {
 	if f.is != nil && !errors.Is(err, f.is) {
 		fail("errors.Is finds no %v in %v", f.is, err)
 	}
-	if r, ok := errors.AsType[*oauth2.RetrieveError](err); ok != (f.code != "" || f.status >= 400 && !strings.Contains(f.text, "larger")) && f.status != 304 {
+	if r, ok := errors.AsType[*oauth2.RetrieveError](err); ok != (f.code != "" || f.status >= 400 && !strings.Contains(f.text, "larger")) && f.status != 304 && f.status != 101 {
 		fail("RetrieveError %v for %v", r, err)
 	}
 	if !e.NextAttempt.After(time.Now().Add(-time.Minute)) {

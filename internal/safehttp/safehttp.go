@@ -27,21 +27,18 @@ const MaxBody = 1 << 20
 // shared is the transport of everybody who brings no client of their own: one
 // pool of connections for all sources. It is not http.DefaultTransport, which
 // any package of the program may have replaced or wrapped.
-var shared = func() http.RoundTripper {
-	t := &http.Transport{
-		Proxy:                 proxy,
-		DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		ForceAttemptHTTP2:     true,
-		MaxIdleConns:          100,
-		MaxIdleConnsPerHost:   4,
-		IdleConnTimeout:       90 * time.Second,
-		TLSHandshakeTimeout:   10 * time.Second,
-		ExpectContinueTimeout: time.Second,
-		// Far more than an answer needs, and far less than the default of 10 MB.
-		MaxResponseHeaderBytes: 64 << 10,
-	}
-	return t
-}()
+var shared http.RoundTripper = &http.Transport{
+	Proxy:                 proxy,
+	DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+	ForceAttemptHTTP2:     true,
+	MaxIdleConns:          100,
+	MaxIdleConnsPerHost:   4,
+	IdleConnTimeout:       90 * time.Second,
+	TLSHandshakeTimeout:   10 * time.Second,
+	ExpectContinueTimeout: time.Second,
+	// Far more than an answer needs, and far less than the default of 10 MB.
+	MaxResponseHeaderBytes: 64 << 10,
+}
 
 // proxy is http.ProxyFromEnvironment, but asks for metadata directly, also at the
 // private addresses where some platforms serve it: a proxy would see the headers
@@ -106,6 +103,10 @@ func Send(t http.RoundTripper, req *http.Request) (*http.Response, error) {
 		if resp.ContentLength > 0 {
 			return nil, fmt.Errorf("the transport %T returned a response without its body", t)
 		}
+		resp.Body = http.NoBody
+	}
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		resp.Body.Close() // it is the bare connection, and no context ends a reading of that
 		resp.Body = http.NoBody
 	}
 	return resp, nil

@@ -1,6 +1,7 @@
 package safehttp_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -328,6 +329,39 @@ func FuzzRetryAfter(f *testing.F) {
 			t.Errorf("%q: %v", value, got)
 		}
 	})
+}
+
+// The body of a 101 is the bare connection: to read it would end with neither the
+// answer nor a context.
+func TestSwitchedProtocolIsLeft(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	left := make(chan error, 1)
+	go func() {
+		conn, err := listener.Accept()
+		if err != nil {
+			left <- err
+			return
+		}
+		defer conn.Close()
+		_, _ = http.ReadRequest(bufio.NewReader(conn))
+		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n")
+		_, err = io.Copy(io.Discard, conn)
+		left <- err
+	}()
+	resp, err := safehttp.Client(nil).Get("http://" + listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body, err := safehttp.ReadBody(resp.Body); len(body) != 0 || err != nil || resp.StatusCode != 101 {
+		t.Errorf("status %d, body %q, %v, want 101 without a body", resp.StatusCode, body, err)
+	}
+	if err := <-left; err != nil {
+		t.Error(err)
+	}
 }
 
 // Send gives an answer or an error, whatever the transport does.

@@ -78,9 +78,9 @@ func New(c Config) (*Source, error) {
 // renews them as that of [New] does.
 //
 // The context of fetch has a deadline and no values. Calls do not overlap,
-// unless one does not return when its deadline has passed: it is left behind,
-// and there are at most two of those. A panic in fetch is an error to the
-// callers.
+// unless one does not return when its deadline has passed: it is left behind.
+// While three of those have not returned, there is no further call. A panic in
+// fetch is an error to the callers.
 //
 // Errors of fetch must not hold secrets. Those that may pass are retried:
 // network errors, an [oauth2.RetrieveError] whose status is 408, 429, 500, 502,

@@ -141,7 +141,7 @@ func (s *Source) TokenContext(ctx context.Context) (*oauth2.Token, error) {
 // Otherwise, and if t is nil, nothing happens: a late call does no harm. Client
 // and [Transport] call it by themselves.
 func (s *Source) Invalidate(t *oauth2.Token) {
-	if t != nil && s.cache != nil {
+	if t != nil && s != nil && s.cache != nil {
 		s.cache.invalidate(t.AccessToken)
 	}
 }
@@ -152,7 +152,7 @@ var errUnmade = &Error{Stage: StageRequest, Err: errors.New("the Source was not 
 // Status returns the state of s, for health checks and metrics. It does not
 // block, and makes no request.
 func (s *Source) Status() Status {
-	if s.cache == nil {
+	if s == nil || s.cache == nil {
 		return Status{LastError: errUnmade}
 	}
 	return s.cache.status()

@@ -516,12 +516,12 @@ func TestUnmadeSource(t *testing.T) {
 		if _, err := src.Token(); err == nil || !strings.Contains(err.Error(), "was not made by New") {
 			t.Errorf("got %v, want an error that names the cause", err)
 		}
+		src.Invalidate(&oauth2.Token{AccessToken: "a"})
+		if src.Status().LastError == nil {
+			t.Error("a Source that was not made has a good status")
+		}
 	}
 	src := new(stssource.Source)
-	src.Invalidate(&oauth2.Token{AccessToken: "a"})
-	if src.Status().LastError == nil {
-		t.Error("a zero Source has a good status")
-	}
 	body := &closeCounter{Reader: strings.NewReader("x")}
 	req, _ := http.NewRequest("POST", "https://api.example.com/", body)
 	if _, err := (&stssource.Transport{Source: src}).RoundTrip(req); err == nil || body.closed != 1 {

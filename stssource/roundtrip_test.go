@@ -210,3 +210,28 @@ func TestRefusalsThatQuote(t *testing.T) {
 		}
 	}
 }
+
+// A service quotes what it was sent in the way of its own language; a secret with
+// a slash or a plus among its first characters is no less one.
+func TestRefusalsThatQuoteInTheirOwnWay(t *testing.T) {
+	const tail = "hijklmnopqrstuvwxyz0123456789ABCD="
+	for name, quoted := range map[string]string{
+		"a slash, as PHP has it":         `ab\/cd+efg` + tail,
+		"a plus, as .NET has it":         `ab/cd\u002Befg` + tail,
+		"a page of HTML":                 `<p>ab/cd&#43;efghijklmnopqrstuvwxyz0123456789ABCD&#61;</p>`,
+		"percent signs in small letters": `ab%2fcd%2befg` + tail,
+	} {
+		for _, body := range []string{`{"error":"invalid_client","error_description":"` + quoted + `"}`, `{"message":"` + quoted + `"}`} {
+			src := over(t, func(*http.Request) (*http.Response, error) { return answer(401, body), nil },
+				func(c *stssource.Config) { c.ClientID, c.ClientSecret = "id42", "ab/cd+efg"+tail })
+			_, err := src.Token()
+			r, ok := errors.AsType[*oauth2.RetrieveError](err)
+			if !ok {
+				t.Fatalf("%s: got %v, want an *oauth2.RetrieveError", name, err)
+			}
+			if text := fmt.Sprintf("%v %+v %s", err, *r, r.Body); strings.Contains(text, "opqrst") {
+				t.Errorf("%s: the error shows the secret: %s", name, text)
+			}
+		}
+	}
+}

@@ -38,22 +38,27 @@ var tokenLike = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{6,}(?:\.[A-Za-z0-9_-]*)*` +
 // Secrets is a set of values that must never be shown. The zero value knows
 // none and still hides whatever looks like a token.
 type Secrets struct {
-	forms []string
+	values []string // as they are
+	forms  []string // and in every form in which they travel
 }
 
 // New returns the set of the given values, each in every form in which it
 // travels: as it is, trimmed, escaped for a URL, for JSON, and in base64.
 // Values of fewer than minLen bytes are ignored.
 func New(values ...string) Secrets {
+	var s Secrets
 	seen := make(map[string]bool)
 	for _, v := range values {
+		if v = strings.TrimSpace(v); len(v) < minLen {
+			continue
+		}
+		s.values = append(s.values, v)
 		for _, form := range forms(v) {
 			if form != "" {
 				seen[form] = true
 			}
 		}
 	}
-	s := Secrets{forms: make([]string, 0, len(seen))}
 	for form := range seen {
 		s.forms = append(s.forms, form)
 	}
@@ -61,10 +66,6 @@ func New(values ...string) Secrets {
 }
 
 func forms(v string) []string {
-	v = strings.TrimSpace(v)
-	if len(v) < minLen {
-		return nil
-	}
 	quoted, _ := json.Marshal(v)         // a string always marshals
 	unescaped, _ := url.QueryUnescape(v) // some tokens are escaped themselves
 	return append(lines(v),
@@ -183,6 +184,7 @@ func (s Secrets) find(text string) []span {
 			found[i].end += breakIn(text[f.end:])
 		}
 	}
+	found = append(found, s.escaped(text)...)
 	sort.Slice(found, func(i, j int) bool { return found[i].start < found[j].start })
 	return found
 }

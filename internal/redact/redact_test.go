@@ -39,6 +39,12 @@ func TestText(t *testing.T) {
 		{name: "overlapping itself", text: secret[:12] + secret, max: 100, want: "[redacted]"},
 		{name: "overlapping another", text: "x-over" + "lap-1234-y", max: 100, want: "[redacted]-y"},
 		{name: "escaped in a way of its own", text: "x=" + secret[:14] + `\u002B` + "tail, y", max: 100, want: "x=[redacted], y"},
+		{name: "escaped without need at its beginning", text: `x=s3cret\/with+signs, y`, max: 100, want: "x=[redacted], y"},
+		{name: "escaped with Unicode numbers", text: `x=s3cret\u002Fwith\u002bsigns \u0022and\u0022 more, y`, max: 100, want: "x=[redacted], y"},
+		{name: "escaped for HTML", text: `x=s3cret&#47;with&#x2b;signs &quot;and&#34; more, y`, max: 100, want: "x=[redacted], y"},
+		{name: "percent signs in small letters", text: `x=s3cret%2fwith%2bsigns%20%22and%22%20more&y`, max: 100, want: "x=[redacted]&y"},
+		{name: "a short one, escaped", text: `a\/1&amp;b, 50% & 1&`, max: 100, want: "[redacted], 50% & 1&"},
+		{name: "escapes of other things", text: `\ \u 100% %2 &; &amp &#; C:\s3cret\u00`, max: 100, want: `\ \u 100% %2 &; &amp &#; C:\s3cret\u00`},
 		{name: "hardly any of it", text: "begins with " + secret[:8], max: 100, want: "begins with s3cret/w"},
 		{name: "a line of several", text: "key:\n\tsecond-line-of-it\n", max: 100, want: "key: [redacted]"},
 		{name: "a short line of several is a word", text: "third", max: 100, want: "third"},
@@ -60,7 +66,7 @@ func TestText(t *testing.T) {
 		{name: "the cut comes after the hiding", text: "123 " + secret, max: 8, want: "123 [red..."},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			s := redact.New("", "www", secret, " 1234\n", "first\nsecond-line-of-it\nthird", "x-overlap", "overlap-1234", other)
+			s := redact.New("", "www", secret, " 1234\n", "first\nsecond-line-of-it\nthird", "x-overlap", "overlap-1234", other, "a/1&b")
 			if got := s.Text(row.text, row.max); got != row.want {
 				t.Errorf("Text() = %q, want %q", got, row.want)
 			}

@@ -25,10 +25,7 @@ func (s Secrets) escaped(text string) []span {
 			if n < enough || length == n { // without an escape it is one of the forms
 				continue
 			}
-			if n < len(v) {
-				length += breakIn(text[i+length:])
-			}
-			found = append(found, span{i, i + length})
+			found = append(found, span{start: i, end: i + length, open: n < len(v)})
 		}
 	}
 	return found

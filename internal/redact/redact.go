@@ -152,8 +152,11 @@ func (s Secrets) hide(text string) string {
 	return tokenLike.ReplaceAllString(out.String(), Mark)
 }
 
-// span is a part of a text.
-type span struct{ start, end int }
+// span is a part of a text. More of it may follow, up to the next break.
+type span struct {
+	start, end int
+	open       bool
+}
 
 // find returns where the forms and long beginnings of them are in text, the
 // first first. They may overlap: the forms of one secret often begin alike.
@@ -173,19 +176,26 @@ func (s Secrets) find(text string) []span {
 			start := from + i
 			end := start + common(text[start:], form)
 			whole[start] = whole[start] || end-start == len(form)
-			found = append(found, span{start, end})
+			found = append(found, span{start: start, end: end})
 			from = end - len(probe) + 1
 		}
 	}
 	for i, f := range found {
-		if !whole[f.start] {
-			// What goes on without a break is more of it, escaped in a way
-			// that is not among the forms: \/ or \u002B.
-			found[i].end += breakIn(text[f.end:])
-		}
+		// What goes on without a break is more of it, escaped in a way
+		// that is not among the forms: \/ or \u002B.
+		found[i].open = !whole[f.start]
 	}
 	found = append(found, s.escaped(text)...)
 	sort.Slice(found, func(i, j int) bool { return found[i].start < found[j].start })
+	end := 0 // of the last open one: looked for once, however many end there
+	for i, f := range found {
+		if f.open && f.end > end {
+			end = f.end + breakIn(text[f.end:])
+		}
+		if f.open {
+			found[i].end = end
+		}
+	}
 	return found
 }
 

@@ -63,6 +63,9 @@ func (c Config) checkQuery(field string, q url.Values) error {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(q)) {
 		rule := queryRules[name]
+		if rule == nil { // most have a second name, such as $alt
+			rule = queryRules[strings.TrimPrefix(name, "$")]
+		}
 		if rule == nil {
 			continue
 		}

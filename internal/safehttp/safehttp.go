@@ -238,32 +238,6 @@ func IsNetwork(err error) bool {
 	return ok && !errno
 }
 
-// Cause returns err without the *url.Error, or several, that net/http and net/url
-// put around a cause: their messages hold the whole URL, query and all. What
-// others have added around one is kept.
-func Cause(err error) error {
-	for {
-		e, ok := errors.AsType[*url.Error](err)
-		if !ok {
-			return err
-		}
-		text := strings.ReplaceAll(err.Error(), e.Error(), e.Err.Error())
-		err = e.Err
-		if text != err.Error() {
-			err = &reworded{text, err}
-		}
-	}
-}
-
-// reworded is an error with other words.
-type reworded struct {
-	text  string
-	cause error
-}
-
-func (r *reworded) Error() string { return r.text }
-func (r *reworded) Unwrap() error { return r.cause }
-
 // ErrBodyTooLarge is ReadBody's error for a body over [MaxBody]. Unlike its
 // other errors it will be the same next time.
 var ErrBodyTooLarge = fmt.Errorf("the body is larger than %d bytes", MaxBody)

@@ -205,6 +205,9 @@ func TestCause(t *testing.T) {
 		{in(in(cause)), "cause"},
 		{fmt.Errorf("more: %w", in(cause)), "more: cause"},
 		{in(fmt.Errorf("more: %w", in(fmt.Errorf("and more: %w", in(cause))))), "more: and more: cause"},
+		{errors.Join(in(errors.New("first")), in(cause)), "first\ncause"},
+		{in(fmt.Errorf("%w, then %w", in(cause), in(in(errors.New("last"))))), "cause, then last"},
+		{fmt.Errorf("%w: %w", cause, in(errors.New("more"))), "cause: more"},
 	} {
 		if got := safehttp.Cause(tt.err); got.Error() != tt.want || !errors.Is(got, cause) {
 			t.Errorf("Cause(%v) = %v, want %s", tt.err, got, tt.want)

@@ -123,7 +123,7 @@ func (x *exchanger) secrets(t tokens) redact.Secrets {
 	}
 	u, _ := url.Parse(c.TokenURL)
 	for name, query := range u.Query() {
-		values = append(values, secretLike(query, slices.Contains(secretQuery, name))...)
+		values = append(values, secretLike(query, slices.Contains(secretQuery, strings.TrimPrefix(name, "$")))...)
 	}
 	for _, header := range c.Header {
 		values = append(values, secretLike(header, false)...)

@@ -10,7 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// secretQuery names the query parameters whose values are secrets.
+// secretQuery names the query parameters whose values are secrets, also with a
+// $ before the name.
 var secretQuery = []string{"access_token", "oauth_token", "key"}
 
 // queryRules says what is wrong with the value of a query parameter. They are

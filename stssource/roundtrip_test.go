@@ -235,3 +235,15 @@ func TestRefusalsThatQuoteInTheirOwnWay(t *testing.T) {
 		}
 	}
 }
+
+// An API key is a secret however short it is, and by both of its names.
+func TestRefusalThatQuotesTheKey(t *testing.T) {
+	for _, name := range []string{"key", "$key"} {
+		src := over(t, func(*http.Request) (*http.Response, error) {
+			return answer(400, `{"error":"invalid_request","error_description":"API key k3y-0 is not valid"}`), nil
+		}, func(c *stssource.Config) { c.Query = url.Values{name: {"k3y-0"}} })
+		if _, err := src.Token(); err == nil || strings.Contains(err.Error(), "k3y") || !strings.Contains(err.Error(), "is not valid") {
+			t.Errorf("%s: got %v, want the refusal without the key", name, err)
+		}
+	}
+}

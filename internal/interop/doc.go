@@ -2,8 +2,7 @@
 // have written: Dex and zitadel's OpenID provider as token services; Cloud
 // Storage's client, gRPC and Google's credential libraries as users of tokens;
 // Tink, which opens what the library sealed; and toxiproxy as a bad network in
-// between. It is a module of its own, so that
-// the library requires none of them.
+// between. It is a module of its own, so that the library requires none of them.
 //
 // Run it in this directory with
 //

@@ -54,7 +54,7 @@ func New(values ...string) Secrets {
 		}
 		s.values = append(s.values, v)
 		for _, form := range forms(v) {
-			if form != "" {
+			if len(form) >= minLen { // one without its escapes may be shorter
 				seen[form] = true
 			}
 		}

@@ -50,6 +50,7 @@ func TestText(t *testing.T) {
 		{name: "a short line of several is a word", text: "third", max: 100, want: "third"},
 		{name: "a short secret", text: "pin 1234.", max: 100, want: "pin [redacted]."},
 		{name: "what is too short for a secret", text: "application/x-www-form-urlencoded", max: 100, want: "application/x-www-form-urlencoded"},
+		{name: "what is too short without its escapes", text: "xx-large", max: 100, want: "xx-large"},
 
 		{name: "JSON Web Token", text: "got eyJhbGciOiJub25lIn0.eyJhIjoxfQ.c2ln, why", max: 100, want: "got [redacted], why"},
 		{name: "half of one", text: "got eyJhbGciOiJub25lIn0.eyJh", max: 100, want: "got [redacted]"},
@@ -66,7 +67,7 @@ func TestText(t *testing.T) {
 		{name: "the cut comes after the hiding", text: "123 " + secret, max: 8, want: "123 [red..."},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			s := redact.New("", "www", secret, " 1234\n", "first\nsecond-line-of-it\nthird", "x-overlap", "overlap-1234", other, "a/1&b")
+			s := redact.New("", "www", "%78%78", secret, " 1234\n", "first\nsecond-line-of-it\nthird", "x-overlap", "overlap-1234", other, "a/1&b")
 			if got := s.Text(row.text, row.max); got != row.want {
 				t.Errorf("Text() = %q, want %q", got, row.want)
 			}

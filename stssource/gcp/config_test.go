@@ -418,7 +418,7 @@ func TestURLsHideTheirQuery(t *testing.T) {
 	endpoint := gcp.Endpoint{URL: "https://" + host + "/token" + secret}
 	method := "https://" + host + generate + secret
 	for _, v := range []any{
-		endpoint, &endpoint, gcp.DownscopeConfig{Endpoint: endpoint}, gcp.ImpersonateConfig{URL: method}, gcp.IDTokenConfig{URL: method},
+		endpoint, &endpoint, gcp.DownscopeConfig{Endpoint: endpoint}, gcp.DownscoperConfig{Endpoint: endpoint}, gcp.ImpersonateConfig{URL: method}, gcp.IDTokenConfig{URL: method},
 	} {
 		var out strings.Builder
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {

@@ -49,7 +49,9 @@ type DownscoperConfig struct {
 
 	// Refresh says when what the tokens are made from is renewed, and who is
 	// told. If Before is zero it is half of its life, so that no token that is
-	// handed out lives for less than that.
+	// handed out lives for less than that while the token service answers. If
+	// neither the service nor the token of source says when it ends, it is kept
+	// for DefaultLifetime; set that for such a source, or it is kept for ever.
 	Refresh stssource.Refresh
 }
 

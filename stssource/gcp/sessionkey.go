@@ -7,6 +7,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"regexp"
+	"strings"
 
 	"golang.org/x/oauth2"
 
@@ -82,7 +84,13 @@ const (
 	prefixCrunch = 4
 )
 
-const aesGCM = "type.googleapis.com/google.crypto.tink.AesGcmKey"
+// The names of key types.
+const (
+	tinkTypes = "type.googleapis.com/google.crypto.tink."
+	aesGCM    = tinkTypes + "AesGcmKey"
+)
+
+var tinkType = regexp.MustCompile(`^` + regexp.QuoteMeta(tinkTypes) + `[A-Za-z0-9]{1,50}$`)
 
 // tinkKey is a Keyset.Key.
 type tinkKey struct {
@@ -117,7 +125,7 @@ func readKey(data []byte) (k tinkKey, ok bool) {
 
 func (k tinkKey) sealer() (sessionKey, error) {
 	if k.typeURL != aesGCM {
-		return sessionKey{}, fmt.Errorf("has a key of the type %.100q, and AesGcmKey is what can be used", k.typeURL)
+		return sessionKey{}, fmt.Errorf("has a key of %s, and AesGcmKey is what can be used", k.typeName())
 	}
 	var version uint64
 	var value []byte
@@ -145,6 +153,15 @@ func (k tinkKey) sealer() (sessionKey, error) {
 	}
 	aead, err := cipher.NewGCMWithRandomNonce(block)
 	return sessionKey{aead, prefix}, err
+}
+
+// typeName returns the type of k to show. What is not one of Tink's may be
+// anything, the key among it.
+func (k tinkKey) typeName() string {
+	if !tinkType.MatchString(k.typeURL) {
+		return "a type that is not Tink's"
+	}
+	return "the type " + strings.TrimPrefix(k.typeURL, tinkTypes)
 }
 
 func (k tinkKey) outputPrefix() ([]byte, error) {
